@@ -1,0 +1,1 @@
+"""Plumbing that every service would otherwise repeat. Knows no service's nouns."""

@@ -1,0 +1,143 @@
+"""The rim of an edge that speaks ASGI (MCP, A2A): admission, body limit, request id, problems.
+
+Everything but the open paths is authenticated before the protocol's SDK sees a byte.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from typing import Any, Final
+
+import orjson
+
+from services.common.edge import REQUEST_ID_HEADER, Admission, Gate
+from services.common.errors import AppError, Kind, internal
+from services.common.problem import CONTENT_TYPE, problem_of
+from services.common.telemetry import get_logger
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_TOO_LARGE_STATUS: Final = 413
+
+
+class TooLargeError(Exception):
+    """The body passed the limit while it was read."""
+
+
+class EdgeMiddleware:
+    """Wraps an ASGI application. `open_paths` need no credential; `streams` get no deadline."""
+
+    def __init__(
+        self,
+        app: Asgi,
+        gate: Gate,
+        *,
+        open_paths: Collection[str],
+        max_body_bytes: int,
+        has_deadline: bool = True,
+        challenge: str = "Bearer",
+    ) -> None:
+        self._app = app
+        self._gate = gate
+        self._open_paths = frozenset(open_paths)
+        self._max_body_bytes = max_body_bytes
+        self._has_deadline = has_deadline
+        self._challenge = challenge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request; pass anything else through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = _Headers(scope["headers"])
+        route = f"{scope['method']} {self._route(scope['path'])}"
+        with self._gate.admit(headers, route, has_deadline=self._has_deadline) as admission:
+            scope.setdefault("state", {})["admission"] = admission
+            await self._serve(scope, receive, _Answer(send, admission), headers, admission)
+
+    def _route(self, path: str) -> str:
+        # Unknown paths share one name, so that logs and metrics stay bounded and hold no client's text.
+        return path if path in self._open_paths else "rpc"
+
+    async def _serve(
+        self, scope: Scope, receive: Receive, answer: "_Answer", headers: "_Headers", admission: Admission
+    ) -> None:
+        try:
+            if scope["path"] not in self._open_paths:
+                await admission.authenticate()
+            limited = _Limited(receive, headers.get("content-length"), self._max_body_bytes)
+            await self._app(scope, limited, answer)
+        except TooLargeError:
+            error = AppError(
+                Kind.INVALID_ARGUMENT, "BODY_TOO_LARGE", f"At most {self._max_body_bytes} bytes."
+            )
+            await self._refuse(answer, admission, error, scope["path"], _TOO_LARGE_STATUS)
+        except AppError as error:
+            await self._refuse(answer, admission, error, scope["path"])
+        except Exception:
+            get_logger().exception("unexpected", route=admission.route)
+            await self._refuse(answer, admission, internal(), scope["path"])
+
+    async def _refuse(
+        self, answer: "_Answer", admission: Admission, error: AppError, path: str, status: int | None = None
+    ) -> None:
+        admission.reason = error.reason
+        if answer.has_started:
+            return
+        problem = problem_of(
+            error, request_id=admission.request_id, instance=path, status=status, challenge=self._challenge
+        )
+        raw = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+        raw.append((b"content-type", CONTENT_TYPE.encode()))
+        await answer({"type": "http.response.start", "status": problem.status, "headers": raw})
+        await answer({"type": "http.response.body", "body": orjson.dumps(problem.body)})
+
+
+class _Headers(dict[str, str]):
+    """Request headers, found whatever their case."""
+
+    def __init__(self, raw: Collection[tuple[bytes, bytes]]) -> None:
+        super().__init__((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return super().get(key.lower(), default)
+
+
+class _Limited:
+    """Receives a request body and stops at the limit, whether its length was declared or not."""
+
+    def __init__(self, receive: Receive, declared: str | None, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._read = 0
+        if declared is not None and declared.isdecimal() and int(declared) > limit:
+            raise TooLargeError
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._read += len(message.get("body", b""))
+        if self._read > self._limit:
+            raise TooLargeError
+        return message
+
+
+class _Answer:
+    """Sends a response, adding the request id and remembering the status for the log."""
+
+    def __init__(self, send: Send, admission: Admission) -> None:
+        self._send = send
+        self._admission = admission
+        self.has_started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.has_started = True
+            self._admission.status = message["status"]
+            message["headers"] = [
+                *message.get("headers", ()),
+                (REQUEST_ID_HEADER.lower().encode(), self._admission.request_id.encode()),
+                (b"x-content-type-options", b"nosniff"),
+            ]
+        await self._send(message)

@@ -1,0 +1,72 @@
+"""The request that the current task works for: its id, its deadline and its caller's passport."""
+
+import contextlib
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Final
+
+from services.common.errors import deadline_exceeded
+from services.common.identity import Caller
+
+_REQUEST_ID: Final = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
+
+PassportSource = Callable[[str], Awaitable[str]]
+"""Gives the passport for an audience."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request on its way through one process. `deadline` is on the monotonic clock, in seconds."""
+
+    request_id: str
+    deadline: float | None = None
+    peer: str = ""
+    caller: Caller | None = None
+    passport_for: PassportSource | None = None
+
+    def time_left_s(self) -> float | None:
+        """Seconds until the deadline; None when there is none."""
+        return None if self.deadline is None else self.deadline - time.monotonic()
+
+    def require_caller(self) -> Caller:
+        """The verified caller, for methods that the dispatcher admits only with a passport."""
+        if self.caller is None:
+            raise RuntimeError("this method is called without a passport")
+        return self.caller
+
+
+_current: ContextVar[Call | None] = ContextVar("call", default=None)
+
+
+def current_call() -> Call | None:
+    """The request that this task works for; None outside of any."""
+    return _current.get()
+
+
+@contextlib.contextmanager
+def entered(call: Call) -> Iterator[Call]:
+    """Work for a request."""
+    token = _current.set(call)
+    try:
+        yield call
+    finally:
+        _current.reset(token)
+
+
+def request_id_from(text: str | None) -> str:
+    """Keep a client's request id when it is harmless, else make one."""
+    return text if text and _REQUEST_ID.match(text) else secrets.token_hex(16)
+
+
+def bounded_timeout_s(wanted_s: float | None) -> float | None:
+    """Take what the caller left of its deadline into account. Raises DEADLINE_EXCEEDED when nothing is left."""
+    call = _current.get()
+    left = call.time_left_s() if call else None
+    if left is not None and left <= 0:
+        raise deadline_exceeded()
+    bounds = [bound for bound in (wanted_s, left) if bound is not None]
+    return min(bounds, default=None)

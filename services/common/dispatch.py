@@ -1,0 +1,165 @@
+"""What happens to every RPC before and after its handler, free of any transport (DESIGN D13).
+
+The order is: request id and trace, peer, deadline, passport, scope, read-only; then the handler; then
+one log line and one measurement. A transport hands in an `Envelope` and gets an answer or an
+`AppError`, never anything else.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
+
+from opentelemetry.trace import SpanKind
+
+from services.common.context import Call, entered, request_id_from
+from services.common.errors import AppError, deadline_exceeded, denied, internal
+from services.common.identity import Caller, PassportVerifier
+from services.common.policy import Policy
+from services.common.telemetry import get_logger, record_duration
+from services.common.tracing import parse_traceparent, span, within
+
+PASSPORT_KEY: Final = "x-passport"
+REQUEST_ID_KEY: Final = "x-request-id"
+TRACEPARENT_KEY: Final = "traceparent"
+KEPT_BACK_S: Final = 0.02
+"""Time that a hop keeps for itself, so that the service that really was slow is the one that says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What a transport knows about a call besides its request."""
+
+    peer: str
+    metadata: Mapping[str, str]
+    time_left_s: float | None
+
+
+class UnaryHandler(Protocol):
+    """A method that answers once."""
+
+    async def __call__(self, request: Any, call: Call) -> Any: ...
+
+
+class StreamHandler(Protocol):
+    """A method that answers with a stream."""
+
+    def __call__(self, request: Any, call: Call) -> AsyncIterator[Any]: ...
+
+
+class Dispatcher:
+    """Admits calls to the handlers of one process."""
+
+    def __init__(self, service: str, verifier: PassportVerifier | None) -> None:
+        self._service = service
+        self._verifier = verifier
+        self._log = get_logger()
+
+    async def unary(self, policy: Policy, handler: UnaryHandler, request: Any, envelope: Envelope) -> Any:
+        """Run a method that answers once."""
+        with _Running(self, policy, envelope) as running:
+            async with asyncio.timeout(running.budget_s):
+                call = await running.admit()
+                with entered(call):
+                    return await handler(request, call)
+        raise running.failure
+
+    async def stream(
+        self, policy: Policy, handler: StreamHandler, request: Any, envelope: Envelope
+    ) -> AsyncIterator[Any]:
+        """Run a method that answers with a stream."""
+        with _Running(self, policy, envelope) as running:
+            async with asyncio.timeout(running.budget_s):
+                call = await running.admit()
+                with entered(call):
+                    async for answer in handler(request, call):
+                        yield answer
+            return
+        raise running.failure
+
+    async def caller_of(self, policy: Policy, metadata: Mapping[str, str]) -> Caller | None:
+        """Verify the passport and what it must allow. None for methods that read no passport."""
+        if not policy.needs_passport:
+            return None
+        if self._verifier is None:
+            raise internal()
+        caller = await self._verifier.verify(metadata.get(PASSPORT_KEY, ""))
+        _check_scope(policy, caller)
+        return caller
+
+    def report(self, policy: Policy, call: Call, reason: str, started: float) -> None:
+        """Write the one log line and the one measurement of a call."""
+        seconds = time.perf_counter() - started
+        record_duration(seconds, service=self._service, action=policy.action, reason=reason)
+        level = self._log.warning if reason == "INTERNAL" else self._log.info
+        level(
+            "rpc",
+            action=policy.action,
+            peer=call.peer,
+            principal=call.caller.principal if call.caller else "",
+            reason=reason,
+            ms=round(seconds * 1000, 2),
+        )
+
+
+def _check_scope(policy: Policy, caller: Caller) -> None:
+    if policy.any_scope and not policy.any_scope & caller.scopes:
+        wanted = " or ".join(sorted(policy.any_scope))
+        raise denied(
+            "SCOPE_MISSING", f"This needs the scope {wanted}.", scope=" ".join(sorted(policy.any_scope))
+        )
+    if policy.mutates and caller.restrictions.read_only:
+        raise denied("READ_ONLY", "This credential is read-only and the call would change something.")
+
+
+class _Running:
+    """One call from arrival to its log line. Swallows every failure and keeps it as an AppError."""
+
+    def __init__(self, dispatcher: Dispatcher, policy: Policy, envelope: Envelope) -> None:
+        self._dispatcher = dispatcher
+        self._policy = policy
+        self._envelope = envelope
+        self._stack = ExitStack()
+        self._started = time.perf_counter()
+        self.failure: AppError = internal()
+        left = envelope.time_left_s
+        self.budget_s = None if left is None else max(0.0, left - KEPT_BACK_S)
+        self.call = Call(
+            request_id=request_id_from(envelope.metadata.get(REQUEST_ID_KEY)),
+            deadline=None if self.budget_s is None else time.monotonic() + self.budget_s,
+            peer=envelope.peer,
+        )
+
+    def __enter__(self) -> "_Running":
+        trace = parse_traceparent(self._envelope.metadata.get(TRACEPARENT_KEY))
+        self._stack.enter_context(within(trace))
+        self._stack.enter_context(entered(self.call))
+        self._stack.enter_context(span(self._policy.action, SpanKind.SERVER, peer=self._envelope.peer))
+        return self
+
+    async def admit(self) -> Call:
+        if self._envelope.peer not in self._policy.callers:
+            raise denied("PEER_NOT_ALLOWED", "This service may not call this method.")
+        caller = await self._dispatcher.caller_of(self._policy, self._envelope.metadata)
+        self.call = replace(self.call, caller=caller)
+        return self.call
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> bool:
+        # Cancellation and generator closing are the transport's own business and pass through.
+        passes_through = error is not None and not isinstance(error, Exception)
+        if error is not None and not passes_through:
+            self.failure = self._to_app_error(error)
+        reason = "OK" if error is None else "CANCELLED" if passes_through else self.failure.reason
+        self._dispatcher.report(self._policy, self.call, reason, self._started)
+        self._stack.__exit__(kind, error, traceback)
+        return not passes_through and error is not None
+
+    def _to_app_error(self, error: Exception) -> AppError:
+        if isinstance(error, AppError):
+            return error
+        if isinstance(error, TimeoutError):
+            return deadline_exceeded()
+        get_logger().exception("unexpected", action=self._policy.action)
+        return internal()

@@ -1,0 +1,64 @@
+"""Schema changes of one service, run as the role that owns its schema.
+
+The service itself connects as another role, which owns nothing and cannot bypass row-level security.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from alembic import command, context, op
+from alembic.config import Config
+from sqlalchemy.engine import make_url
+
+from services.common.database import TEAM_SETTING, sqlalchemy_url
+
+CURRENT_TEAM: Final = f"nullif(current_setting('{TEAM_SETTING}', true), '')::uuid"
+"""SQL for the team of the transaction; NULL, which equals nothing, when none was set."""
+
+
+def upgrade(folder: Path, owner_url: str, app_url: str) -> None:
+    """Bring a database to the newest revision in `folder` and let the application role use it."""
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    config.attributes["owner_url"] = owner_url
+    config.attributes["app_role"] = make_url(sqlalchemy_url(app_url)).username
+    command.upgrade(config, "head")
+
+
+def run_env() -> None:
+    """Run the pending revisions. This is the whole of each service's `env.py`."""
+    config = context.config
+    engine = sa.create_engine(sqlalchemy_url(config.attributes["owner_url"]), poolclass=sa.pool.NullPool)
+    with engine.begin() as connection:
+        # Two replicas that start at once must not both migrate.
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(726001)"))
+        context.configure(connection=connection, transaction_per_migration=False)
+        with context.begin_transaction():
+            context.run_migrations()
+        _grant(connection, config.attributes["app_role"])
+    engine.dispose()
+
+
+def _grant(connection: sa.Connection, role: str) -> None:
+    quoted = connection.dialect.identifier_preparer.quote(role)
+    for statement in (
+        f"GRANT USAGE ON SCHEMA public TO {quoted}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {quoted}",
+        f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {quoted}",
+        f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {quoted}",
+        f"REVOKE ALL ON alembic_version FROM {quoted}",
+    ):
+        connection.execute(sa.text(statement))
+
+
+def isolate(tables: Iterable[str]) -> None:
+    """Turn row-level security on for tables whose rows carry `team_id`, for their owner as well."""
+    for table in tables:
+        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+        op.execute(
+            f"CREATE POLICY {table}_team ON {table} USING (team_id = {CURRENT_TEAM})"
+            f" WITH CHECK (team_id = {CURRENT_TEAM})"
+        )

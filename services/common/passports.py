@@ -1,0 +1,117 @@
+"""What an edge does with a credential: hand it to auth once, keep the passport for its life.
+
+Credentials are remembered by hash only. Concurrent first uses of one credential ask auth once; a
+refused one is remembered for a moment, so that hammering with it does not reach auth.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from protos.auth.v1 import auth_pb2, auth_pb2_grpc
+from services.common.errors import AppError, Kind, unauthenticated
+from services.common.grpc_client import Channel
+from services.common.identity import Caller, Restrictions
+
+MAX_CREDENTIAL_CHARS: Final = 8_192
+_MAX_CACHED: Final = 10_000
+_SPARE_S: Final = 5.0
+"""A passport is renewed this long before it ends, so that it does not end on its way."""
+_REFUSAL_LIFE_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a client sent to say who they are."""
+
+    kind: Literal["api_key", "bearer"]
+    secret: str = field(repr=False)
+
+    def digest(self) -> bytes:
+        """The credential as a cache key."""
+        return hashlib.sha256(f"{self.kind}:{self.secret}".encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPassport:
+    """A passport and who it names. `expires_at` is unix time in seconds."""
+
+    token: str = field(repr=False)
+    expires_at: float
+    caller: Caller
+
+
+class PassportBroker:
+    """Turns credentials into passports."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._auth = auth_pb2_grpc.AuthServiceStub(channel)
+        self._held: OrderedDict[tuple[bytes, str], HeldPassport] = OrderedDict()
+        self._refused: OrderedDict[tuple[bytes, str], tuple[float, AppError]] = OrderedDict()
+        self._asking: dict[tuple[bytes, str], asyncio.Future[HeldPassport]] = {}
+
+    async def passport(self, credential: Credential | None, audience: str) -> HeldPassport:
+        """Give a passport for one backend. Raises AppError UNAUTHENTICATED, or UNAVAILABLE AUTH_DOWN."""
+        if credential is None:
+            raise unauthenticated("CREDENTIAL_MISSING", "Send an API key or a bearer token.")
+        key = (credential.digest(), audience)
+        held = self._held.get(key)
+        if held is not None and held.expires_at - _SPARE_S > time.time():
+            return held
+        self._raise_when_refused(key)
+        if key not in self._asking:
+            self._asking[key] = asyncio.ensure_future(self._ask(credential, audience, key))
+        return await asyncio.shield(self._asking[key])
+
+    async def _ask(self, credential: Credential, audience: str, key: tuple[bytes, str]) -> HeldPassport:
+        try:
+            request = auth_pb2.IssuePassportRequest(audience=audience)
+            setattr(request, credential.kind, credential.secret)
+            response = await self._auth.IssuePassport(request)
+            held = _held(response.passport)
+            _remember(self._held, key, held)
+        except AppError as error:
+            if error.kind is Kind.UNAUTHENTICATED:
+                _remember(self._refused, key, (time.time() + _REFUSAL_LIFE_S, error))
+            raise
+        else:
+            return held
+        finally:
+            del self._asking[key]
+
+    def _raise_when_refused(self, key: tuple[bytes, str]) -> None:
+        refused = self._refused.get(key)
+        if refused is not None and refused[0] > time.time():
+            error = refused[1]
+            raise AppError(error.kind, error.reason, error.message, metadata=error.metadata)
+
+
+def _remember(cache: OrderedDict, key: tuple[bytes, str], value: object) -> None:
+    cache[key] = value
+    cache.move_to_end(key)
+    if len(cache) > _MAX_CACHED:
+        cache.popitem(last=False)
+
+
+def _held(passport: auth_pb2.Passport) -> HeldPassport:
+    return HeldPassport(
+        passport.token, passport.expire_time.ToMicroseconds() / 1e6, caller_from_proto(passport.caller)
+    )
+
+
+def caller_from_proto(caller: auth_pb2.Caller) -> Caller:
+    """Read a caller from its proto form."""
+    kind = auth_pb2.CredentialKind.Name(caller.credential_kind).removeprefix("CREDENTIAL_KIND_").lower()
+    limits = caller.restrictions
+    return Caller(
+        team_id=caller.team.id,
+        team_name=caller.team.name,
+        principal=caller.principal,
+        key_id=caller.key_id,
+        credential_kind=kind,
+        scopes=frozenset(caller.scopes),
+        restrictions=Restrictions(limits.read_only, limits.label_prefix, frozenset(limits.mailbox_ids)),
+    )

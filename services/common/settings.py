@@ -1,0 +1,90 @@
+"""What every process reads from its environment, once, at start.
+
+Secrets come from files named by `…_FILE` (or from variables of the same name without it, where the
+runbook of the personal agent used them) and are `SecretStr`, so that no repr shows them.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self, TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+class Environment(StrEnum):
+    """Where the process runs. Production refuses what is only fit for trying things out."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class BaseServiceSettings(BaseSettings):
+    """Settings of every service."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    mailwarden_env: Environment = Environment.DEVELOPMENT
+    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+    otel_exporter_otlp_endpoint: str = ""
+    trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
+    listen: Annotated[str, Field(pattern=r"^[^\s]+:\d{1,5}$")] = "127.0.0.1:0"
+    ready_file: Path | None = None
+    drain_s: Annotated[float, Field(ge=0, le=300)] = 10.0
+
+    @property
+    def is_production(self) -> bool:
+        """Whether to refuse what is only fit for development."""
+        return self.mailwarden_env is Environment.PRODUCTION
+
+
+class TlsSettings(BaseServiceSettings):
+    """Settings of every process that takes part in mutual TLS."""
+
+    tls_cert_file: Path
+    tls_key_file: Path
+    tls_ca_file: Path
+
+
+class EdgeSettings(TlsSettings):
+    """Settings that the three edges share."""
+
+    auth_address: str
+    mail_core_address: str
+    public_url: str = ""
+    max_body_bytes: Annotated[int, Field(ge=1_024, le=64 * 1024 * 1024)] = 1024 * 1024
+    request_timeout_s: Annotated[float, Field(ge=1, le=600)] = 30.0
+
+
+class DatabaseSettings(TlsSettings):
+    """Settings of a service that owns a database."""
+
+    database_url: str
+    database_owner_url: str = ""
+    database_pool_size: Annotated[int, Field(ge=1, le=100)] = 10
+
+    @model_validator(mode="after")
+    def _is_postgresql(self) -> Self:
+        if not self.database_url.startswith(("postgresql://", "postgres://")):
+            raise ValueError("DATABASE_URL must start with postgresql://")
+        return self
+
+
+def read_settings(cls: type[S]) -> S:
+    """Read and check the environment, or leave with a message that says what to set.
+
+    Raises SystemExit with one line per problem and no secret in it.
+    """
+    try:
+        return cls()
+    except ValidationError as error:
+        lines = [
+            f"  {_name(problem['loc'])}: {problem['msg']}" for problem in error.errors(include_input=False)
+        ]
+        raise SystemExit("The configuration cannot be used:\n" + "\n".join(lines)) from None
+
+
+def _name(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part).upper() for part in location) or "settings"
