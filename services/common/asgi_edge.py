@@ -76,7 +76,7 @@ class EdgeMiddleware:
             await self._refuse(answer, admission, error, scope["path"], _TOO_LARGE_STATUS)
         except AppError as error:
             await self._refuse(answer, admission, error, scope["path"])
-        except Exception:
+        except Exception:  # noqa: BLE001 - the rim: nothing unexpected may leave as text
             get_logger().exception("unexpected", route=admission.route)
             await self._refuse(answer, admission, internal(), scope["path"])
 

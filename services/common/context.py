@@ -63,7 +63,7 @@ def request_id_from(text: str | None) -> str:
 
 
 def bounded_timeout_s(wanted_s: float | None) -> float | None:
-    """Take what the caller left of its deadline into account. Raises DEADLINE_EXCEEDED when nothing is left."""
+    """Shorten a timeout to what the caller left of its deadline. Raises DEADLINE_EXCEEDED at nothing."""
     call = _current.get()
     left = call.time_left_s() if call else None
     if left is not None and left <= 0:

@@ -10,7 +10,8 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
 
 from opentelemetry.trace import SpanKind
 
@@ -132,7 +133,7 @@ class _Running:
             peer=envelope.peer,
         )
 
-    def __enter__(self) -> "_Running":
+    def __enter__(self) -> Self:
         trace = parse_traceparent(self._envelope.metadata.get(TRACEPARENT_KEY))
         self._stack.enter_context(within(trace))
         self._stack.enter_context(entered(self.call))
@@ -146,15 +147,17 @@ class _Running:
         self.call = replace(self.call, caller=caller)
         return self.call
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> bool:
-        # Cancellation and generator closing are the transport's own business and pass through.
-        passes_through = error is not None and not isinstance(error, Exception)
-        if error is not None and not passes_through:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        is_failure = isinstance(error, Exception)
+        if is_failure:
             self.failure = self._to_app_error(error)
-        reason = "OK" if error is None else "CANCELLED" if passes_through else self.failure.reason
+        # Cancellation and generator closing are the transport's own business and pass through.
+        reason = self.failure.reason if is_failure else "OK" if error is None else "CANCELLED"
         self._dispatcher.report(self._policy, self.call, reason, self._started)
         self._stack.__exit__(kind, error, traceback)
-        return not passes_through and error is not None
+        return is_failure
 
     def _to_app_error(self, error: Exception) -> AppError:
         if isinstance(error, AppError):

@@ -53,19 +53,27 @@ class Channel:
         self._wire = self._connect()
         self._closing: set[asyncio.Task[None]] = set()
 
-    def unary_unary(self, path: str, serializer: Any, deserializer: Any, **_: Any) -> "UnaryMethod":
+    def unary_unary(
+        self, path: str, request_serializer: Any, response_deserializer: Any, **_: Any
+    ) -> "UnaryMethod":
         """Make a method that answers once. Called by generated stubs."""
-        return UnaryMethod(self, path, lambda wire: wire.unary_unary(path, serializer, deserializer))
+        return UnaryMethod(
+            self, path, lambda wire: wire.unary_unary(path, request_serializer, response_deserializer)
+        )
 
-    def unary_stream(self, path: str, serializer: Any, deserializer: Any, **_: Any) -> "StreamMethod":
+    def unary_stream(
+        self, path: str, request_serializer: Any, response_deserializer: Any, **_: Any
+    ) -> "StreamMethod":
         """Make a method that answers with a stream. Called by generated stubs."""
-        return StreamMethod(self, path, lambda wire: wire.unary_stream(path, serializer, deserializer))
+        return StreamMethod(
+            self, path, lambda wire: wire.unary_stream(path, request_serializer, response_deserializer)
+        )
 
     async def is_serving(self, timeout_s: float = 1.0) -> bool:
         """Ask the peer's health service (grpc.health.v1)."""
         try:
             stub = health_pb2_grpc.HealthStub(self.wire())
-            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
+            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)  # pyright: ignore[reportAttributeAccessIssue]
         except aio.AioRpcError:
             return False
         return answer.status == health_pb2.HealthCheckResponse.SERVING

@@ -4,6 +4,7 @@ from typing import Final
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc import aio
 from grpc_status import rpc_status
@@ -33,16 +34,14 @@ def to_status(error: AppError) -> status_pb2.Status:
     return status
 
 
-def _packed(
-    message: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo | error_details_pb2.BadRequest,
-) -> any_pb2.Any:
+def _packed(message: Message) -> any_pb2.Any:
     packed = any_pb2.Any()
     packed.Pack(message)
     return packed
 
 
 def from_rpc_error(error: aio.AioRpcError, peer: str) -> AppError:
-    """Rebuild the error that a peer raised; what the transport itself raised becomes `<PEER>_DOWN` or bare."""
+    """Rebuild the error that a peer raised; what the transport itself raised becomes `<PEER>_DOWN`."""
     status = rpc_status.from_call(error)  # type: ignore[arg-type]
     if status is not None:
         rebuilt = _from_status(status)
@@ -59,7 +58,7 @@ def _from_status(status: status_pb2.Status) -> AppError | None:
     )
     for detail in status.details:
         for message in (info, retry, bad):
-            if detail.Is(message.DESCRIPTOR):
+            if detail.Is(message.DESCRIPTOR):  # pyright: ignore[reportArgumentType]
                 detail.Unpack(message)
     if info.domain != DOMAIN:
         return None

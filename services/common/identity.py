@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -63,9 +64,9 @@ class Caller:
 
     @classmethod
     def from_claims(cls, claims: Mapping[str, Any]) -> "Caller":
-        """Read the caller from passport claims. Raises KeyError when one is missing."""
+        """Read the caller from passport claims. Raises KeyError, TypeError, ValueError when one is unfit."""
         return cls(
-            team_id=claims["team"],
+            team_id=str(UUID(claims["team"])),
             team_name=claims["team_name"],
             principal=claims["sub"],
             key_id=claims["key"],
@@ -144,7 +145,7 @@ class PassportVerifier:
 def _caller_from(claims: Mapping[str, Any]) -> Caller:
     try:
         return Caller.from_claims(claims)
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise _invalid_passport() from None
 
 

@@ -35,7 +35,7 @@ class Policy:
 def policy_of(method: MethodDescriptor) -> Policy:
     """Read the policy of a method. Raises ValueError when it has none that can be enforced."""
     options = method.GetOptions()
-    rules = options.Extensions[policy_pb2.policy]
+    rules = options.Extensions[policy_pb2.policy]  # pyright: ignore[reportArgumentType]
     service = method.containing_service.full_name
     if not rules.callers:
         raise ValueError(f"{service}.{method.name} names no callers: add a policy to its proto")

@@ -54,7 +54,9 @@ class TlsFiles:
             return configuration()
 
         return grpc.dynamic_ssl_server_credentials(
-            configuration(), renewed, require_client_authentication=True
+            configuration(),
+            renewed,
+            require_client_authentication=True,  # pyright: ignore[reportArgumentType]
         )
 
 
