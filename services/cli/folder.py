@@ -9,8 +9,6 @@ from services.cli.certificates import CertificateFolder
 from services.cli.failure import Failure
 from services.common.lifecycle import write_atomically
 
-_DAMAGED_LOCK = "another process"
-
 
 @dataclass(frozen=True, slots=True)
 class DataFolder:
@@ -61,8 +59,13 @@ class DataFolder:
         return self.path / "system.json"
 
     def log(self, name: str) -> Path:
-        """Log of one service; what an earlier run wrote is kept once as `.log.1`."""
+        """Log of one service."""
         return self.logs / f"{name}.log"
+
+    def rotate_logs(self) -> None:
+        """Begin new logs; those of the run before are kept once."""
+        for log in self.logs.glob("*.log"):
+            log.rename(log.with_suffix(".log.1"))
 
     def secret(self, name: str, content: str) -> Path:
         """Path of a secret file, written with `content` unless it is there already."""
@@ -79,9 +82,9 @@ class DataFolder:
         except BlockingIOError:
             holder = os.read(descriptor, 32).decode().strip()
             os.close(descriptor)
-            who = f"process {holder}" if holder else _DAMAGED_LOCK
+            who = f"process {holder}" if holder else "another process"
             raise Failure(
-                f"{self.path} is in use by {who}; stop that one first, or choose another folder with --data-dir"
+                f"{self.path} is in use by {who}; stop that first, or choose another folder with --data-dir"
             ) from None
         os.truncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())

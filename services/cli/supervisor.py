@@ -1,4 +1,4 @@
-"""Keeps processes alive: one that dies comes back on the same addresses; one that cannot live ends everything."""
+"""Keeps processes alive: one that dies comes back where it was; one that cannot live ends everything."""
 
 import asyncio
 import contextlib
@@ -97,11 +97,12 @@ class Supervisor:
     def _check(self, program: Program, deaths: Sequence[float]) -> None:
         patience = self.patience
         if len(deaths) == patience.deaths and deaths[-1] - deaths[0] < patience.within_s:
-            raise Failure(
-                f"{program.name} died {patience.deaths} times within {patience.within_s:g} s; see {program.log}"
-            )
+            often = f"{patience.deaths} times within {patience.within_s:g} s"
+            raise Failure(f"{program.name} died {often}; see {program.log}")
 
-    async def _restart(self, running: Running, deaths: Sequence[float], prepare: Callable[[], None]) -> Running:
+    async def _restart(
+        self, running: Running, deaths: Sequence[float], prepare: Callable[[], None]
+    ) -> Running:
         program = running.program.pinned(running.addresses)
         now = asyncio.get_running_loop().time()
         recent = sum(now - death < self.patience.within_s for death in deaths)

@@ -1,0 +1,174 @@
+"""The `mailwarden` command: what it offers and what each part is told."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from services.cli.failure import Failure
+from services.cli.plan import Ports
+
+Command = Callable[[argparse.Namespace], Awaitable[int]]
+DEFAULT_FOLDER = Path(".data/up")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Answers with the exit code: 0 done, 1 failed, 2 wrongly asked."""
+    options = _parser().parse_args(arguments)
+    try:
+        return asyncio.run(options.run(options))
+    except Failure as failure:
+        Console(stderr=True).print(
+            f"mailwarden: {failure}", style="red", markup=False, highlight=False, soft_wrap=True
+        )
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mailwarden",
+        description="Lets agents and programs act on people's mail without being able to hurt them.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_up(commands)
+    _add_demo(commands)
+    _add_keys(commands)
+    _add_mailbox(commands)
+    _add_certs(commands)
+    return parser
+
+
+def _add_up(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    ports = Ports()
+    parser = commands.add_parser("up", help="run the whole system until Ctrl-C")
+    parser.add_argument(
+        "--ready-file", type=Path, help="write URLs, key and process ids here as JSON when ready"
+    )
+    parser.add_argument("--data-dir", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
+    parser.add_argument(
+        "--rest-port", type=_port, default=ports.rest, help="0: any free one; default: %(default)s"
+    )
+    parser.add_argument("--mcp-port", type=_port, default=ports.mcp, help="default: %(default)s")
+    parser.add_argument("--a2a-port", type=_port, default=ports.a2a, help="default: %(default)s")
+    parser.add_argument("--a2a-grpc-port", type=_port, default=ports.a2a_grpc, help="default: %(default)s")
+    parser.add_argument(
+        "--no-sandbox", action="store_true", help="use the real Google; import your mailbox then"
+    )
+    parser.add_argument(
+        "--corpus", type=_corpus, help="folder of .eml files, or an mbox, as the sandbox's mail"
+    )
+    parser.set_defaults(run=_up)
+
+
+def _add_demo(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    parser = commands.add_parser("demo", help="run the main job on a sandbox and show what happens")
+    parser.add_argument(
+        "--corpus", type=_corpus, help="folder of .eml files, or an mbox, instead of made-up mail"
+    )
+    parser.set_defaults(run=_demo)
+
+
+def _add_keys(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    verbs = commands.add_parser("keys", help="API keys of a running system").add_subparsers(
+        metavar="VERB", required=True
+    )
+    parser = verbs.add_parser("create", help="make a key and print it once")
+    parser.add_argument("--label", required=True, help="what the key is for")
+    parser.add_argument("--scope", action="append", default=[], help="repeatable; default: all scopes")
+    parser.add_argument("--read-only", action="store_true", help="the key can change nothing")
+    parser.add_argument("--data-dir", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
+    parser.set_defaults(run=_create_key)
+
+
+def _add_mailbox(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    verbs = commands.add_parser("mailbox", help="mailboxes of a running system").add_subparsers(
+        metavar="VERB", required=True
+    )
+    parser = verbs.add_parser("import", help="connect a mailbox from the files of the personal agent")
+    parser.add_argument("--token-file", type=Path, help="default: $GOOGLE_TOKEN_FILE, else token.json")
+    parser.add_argument(
+        "--unsubscribed", type=Path, help="default: data/unsubscribed_methods.json when it exists"
+    )
+    parser.add_argument(
+        "--sent-links", type=Path, help="default: data/sent_unsubscribe_links.json when it exists"
+    )
+    parser.add_argument("--data-dir", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
+    parser.set_defaults(run=_import_mailbox)
+
+
+def _add_certs(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    parser = commands.add_parser("certs", help="make development certificates")
+    parser.add_argument("--dir", type=Path, required=True, help="folder that gets them")
+    parser.set_defaults(run=_certs)
+
+
+async def _up(options: argparse.Namespace) -> int:
+    from services.cli.folder import DataFolder
+    from services.cli.plan import Plan
+    from services.cli.settings import cli_settings, inherited_environment
+    from services.cli.up import ReadyFile, up
+
+    plan = Plan(
+        folder=DataFolder.prepare(options.data_dir),
+        inherited=inherited_environment(),
+        ports=Ports(options.rest_port, options.mcp_port, options.a2a_port, options.a2a_grpc_port),
+        has_sandbox=not options.no_sandbox,
+        corpus=options.corpus,
+        database_url=cli_settings().database_url,
+    )
+    ready_file = ReadyFile(options.ready_file.absolute()) if options.ready_file else None
+    await up(plan, ready_file, Console())
+    return 0
+
+
+async def _demo(options: argparse.Namespace) -> int:
+    from services.cli.demo import demo
+
+    return await demo(options.corpus, Console())
+
+
+async def _create_key(options: argparse.Namespace) -> int:
+    from services.cli.remote import create_key
+
+    return await create_key(options.data_dir, options.label, options.scope, read_only=options.read_only)
+
+
+async def _import_mailbox(options: argparse.Namespace) -> int:
+    from services.cli.remote import import_mailbox
+
+    return await import_mailbox(
+        options.data_dir, options.token_file, options.unsubscribed, options.sent_links
+    )
+
+
+async def _certs(options: argparse.Namespace) -> int:
+    from services.cli.certificates import CertificateFolder, ensure_certificates, utc_now
+
+    made = ensure_certificates(CertificateFolder(options.dir), utc_now())
+    Console().print(
+        f"{options.dir}: " + (f"made {', '.join(made)}" if made else "all certificates are still good")
+    )
+    return 0
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65_535:  # noqa: PLR2004  the range of TCP ports
+        raise argparse.ArgumentTypeError("0 to 65535")
+    return port
+
+
+def _corpus(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.exists():
+        raise argparse.ArgumentTypeError(f"{path} does not exist")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

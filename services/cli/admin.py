@@ -1,0 +1,58 @@
+"""What an operator asks of a running system, known to it by the `cli` certificate."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from protos.auth.v1 import auth_pb2, auth_pb2_grpc
+from protos.mail.v1 import mail_pb2, mail_pb2_grpc
+from services.cli.failure import Failure
+from services.common.errors import AppError
+from services.common.grpc_client import Channel
+from services.common.tls import TlsFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Where the two backends are, and who we are to them."""
+
+    auth_address: str
+    mail_core_address: str
+    tls: TlsFiles
+
+    async def create_key(
+        self, label: str, scopes: Sequence[str] = (), *, read_only: bool = False
+    ) -> auth_pb2.CreateApiKeyResponse:
+        """Make an API key of the default team."""
+        request = auth_pb2.CreateApiKeyRequest(
+            label=label, scopes=scopes, restrictions=auth_pb2.Restrictions(read_only=read_only)
+        )
+        async with self._channel(self.auth_address, "auth") as channel:
+            return await auth_pb2_grpc.AuthAdminServiceStub(channel).CreateApiKey(request)
+
+    async def import_mailbox(
+        self, token_json: str, unsubscribed_methods_json: str = "", sent_unsubscribe_links_json: str = ""
+    ) -> mail_pb2.ImportMailboxResponse:
+        """Connect a mailbox to the default team from the content of the personal agent's files."""
+        async with self._channel(self.auth_address, "auth") as channel:
+            answer = await auth_pb2_grpc.AuthAdminServiceStub(channel).GetDefaultTeam(
+                auth_pb2.GetDefaultTeamRequest()
+            )
+        request = mail_pb2.ImportMailboxRequest(
+            team_id=answer.team.id,
+            token_json=token_json,
+            unsubscribed_methods_json=unsubscribed_methods_json,
+            sent_unsubscribe_links_json=sent_unsubscribe_links_json,
+        )
+        async with self._channel(self.mail_core_address, "mail_core") as channel:
+            return await mail_pb2_grpc.MailAdminServiceStub(channel).ImportMailbox(request)
+
+    @contextlib.asynccontextmanager
+    async def _channel(self, address: str, audience: str) -> AsyncIterator[Channel]:
+        channel = Channel(address, audience, self.tls)
+        try:
+            yield channel
+        except AppError as error:
+            raise Failure(f"{audience} at {address} says: {error.message} ({error.reason})") from error
+        finally:
+            await channel.close()

@@ -1,0 +1,48 @@
+"""Which of the person's settings reach which process.
+
+A variable that belongs to some processes is withheld from the others: mail_core never sees an API key,
+auth never sees a Google secret. What belongs to nobody (PATH, proxies, LOG_LEVEL, OTEL_…) reaches all.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import services
+
+ROOT: Final = Path(services.__path__[0]).parent
+
+OWNERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "auth": ("AUTH_", "AGENT_API_KEY", "MCP_AUTH_MODE", "MCP_OAUTH_", "MCP_RESOURCE_SERVER_URL", "PASSPORT_"),
+    "mail_core": (
+        "GOOGLE_", "GMAIL_", "SCAN_", "TRIAGE_", "LABEL_", "EGRESS_", "MASTER_KEY_", "STRANDS_",
+        "UNSUBSCRIBE_",
+    ),
+    "edge_rest": (),
+    "edge_mcp": ("MCP_ENABLE_MUTATION_TOOLS", "MCP_ALLOWED_", "MCP_RESOURCE_SERVER_URL"),
+    "edge_a2a": ("A2A_",),
+    "sandbox": ("SANDBOX_",),
+}  # fmt: skip
+"""Prefixes of the variables that belong to a process and to it alone, unless others name them too."""
+
+_OURS: Final = frozenset(
+    {
+        "DATABASE_URL", "DATABASE_OWNER_URL", "AUTH_ADDRESS", "MAIL_CORE_ADDRESS", "LISTEN", "SENDERS_LISTEN",
+        "A2A_GRPC_LISTEN", "READY_FILE", "PUBLIC_URL", "TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE",
+        "MAKEFLAGS", "MAKELEVEL", "MFLAGS",
+    }
+)  # fmt: skip
+"""Variables that this command decides, so that what the person's shell holds of them is not passed on."""
+
+
+def environment_of(service: str, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Choose what a process gets of the person's environment, and where it finds our code."""
+    chosen = {name: value for name, value in inherited.items() if _is_for(service, name)}
+    return chosen | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+def _is_for(service: str, name: str) -> bool:
+    if name in _OURS:
+        return False
+    owners = {owner for owner, prefixes in OWNERS.items() if name.startswith(prefixes)}
+    return not owners or service in owners

@@ -1,0 +1,108 @@
+"""What a person asked to run, and the processes that this makes: commands, settings, addresses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from services.cli.environment import environment_of
+from services.cli.folder import DataFolder
+from services.cli.programs import Program, announced_in, python
+from services.cli.provisioning import Database
+from services.common.sealing import new_master_key_line
+
+HOST: Final = "127.0.0.1"
+EDGES: Final = ("edge_rest", "edge_mcp", "edge_a2a")
+STOP_ORDER: Final = (EDGES, ("mail_core", "auth"), ("sandbox",), ("postgres",))
+_LOOPBACK: Final = "127.0.0.0/8"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Ports of the edges on loopback. 0 takes any free one."""
+
+    rest: int = 8000
+    mcp: int = 8001
+    a2a: int = 8002
+    a2a_grpc: int = 8003
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One system to run."""
+
+    folder: DataFolder
+    inherited: Mapping[str, str] = field(repr=False)
+    ports: Ports = Ports()
+    has_sandbox: bool = True
+    corpus: Path | None = None
+    database_url: str = field(default="", repr=False)
+
+    def sandbox(self) -> Program:
+        """The local Google and the senders' hosts."""
+        corpus = {"SANDBOX_CORPUS": str(self.corpus.resolve())} if self.corpus else {}
+        pins = {"LISTEN": "google", "SENDERS_LISTEN": "senders"}
+        return self._service("sandbox", corpus | dict.fromkeys(pins, f"{HOST}:0"), pins)
+
+    def auth(self, database: Database) -> Program:
+        """The service that says who is calling."""
+        settings = {
+            "LISTEN": f"{HOST}:0",
+            "DATABASE_URL": database.app_url,
+            "PASSPORT_KEY_FILE": str(self.folder.secrets / "passport.pem"),
+        }
+        return self._service("auth", settings, {"LISTEN": "grpc"})
+
+    def mail_core(self, database: Database, auth_address: str, google: str) -> Program:
+        """The service that owns mail. `google` is the sandbox's URL; empty for the real one."""
+        master_key = self.folder.secret("master.key", new_master_key_line("k1") + "\n")
+        settings = {
+            "LISTEN": f"{HOST}:0",
+            "DATABASE_URL": database.app_url,
+            "AUTH_ADDRESS": auth_address,
+            "MASTER_KEY_FILE": str(master_key),
+        }
+        if google:
+            settings |= {
+                "GOOGLE_API_ENDPOINT": google,
+                "GOOGLE_TOKEN_URI": f"{google}/token",
+                "EGRESS_ALLOW": _LOOPBACK,
+            }
+        return self._service("mail_core", settings, {"LISTEN": "grpc"})
+
+    def edge(self, name: str, auth_address: str, mail_core_address: str) -> Program:
+        """One of the three edges."""
+        backends = {"AUTH_ADDRESS": auth_address, "MAIL_CORE_ADDRESS": mail_core_address}
+        port = {"edge_rest": self.ports.rest, "edge_mcp": self.ports.mcp, "edge_a2a": self.ports.a2a}[name]
+        listens, pins = {"LISTEN": f"{HOST}:{port}"}, {"LISTEN": "http"}
+        if name == "edge_a2a":
+            listens["A2A_GRPC_LISTEN"] = f"{HOST}:{self.ports.a2a_grpc}"
+            pins["A2A_GRPC_LISTEN"] = "grpc"
+        return self._service(name, backends | listens, pins)
+
+    def migration(self, service: str, database: Database) -> Program:
+        """The schema changes of one service, run as the owner of its schema."""
+        urls = {"DATABASE_OWNER_URL": database.owner_url, "DATABASE_URL": database.app_url}
+        base = self.auth(database) if service == "auth" else self.mail_core(database, f"{HOST}:1", "")
+        return Program(
+            name=f"{service} migrate",
+            command=(*base.command, "migrate"),
+            environment={**base.environment, **urls},
+            log=base.log,
+        )
+
+    def _service(self, name: str, settings: Mapping[str, str], pins: Mapping[str, str]) -> Program:
+        ready_file = self.folder.announcements / f"{name}.json"
+        return Program(
+            name=name,
+            command=python("-m", f"services.{name}"),
+            environment={
+                **environment_of(name, self.inherited),
+                **self.folder.certificates.environment(name),
+                **settings,
+                "READY_FILE": str(ready_file),
+            },
+            log=self.folder.log(name),
+            probe=announced_in(ready_file),
+            pins=pins,
+        )

@@ -1,0 +1,33 @@
+"""What the command reads from the environment; the only place of it that does."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.common.settings import read_settings
+
+
+class CliSettings(BaseSettings):
+    """Settings of the command itself. All of them are optional."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    database_url: str = ""
+    auth_address: str = ""
+    mail_core_address: str = ""
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+    tls_ca_file: Path | None = None
+    google_token_file: Path = Path("token.json")
+
+
+def cli_settings() -> CliSettings:
+    """Read the settings, or leave with a message that says what to set."""
+    return read_settings(CliSettings)
+
+
+def inherited_environment() -> Mapping[str, str]:
+    """The person's environment, from which services get what is theirs."""
+    return dict(os.environ)
