@@ -1,0 +1,154 @@
+"""What the mail core keeps: mailboxes, subscriptions, attempts and operations, as values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from services.mail_core.domain.ids import (
+    AttemptId,
+    GmailMessageId,
+    MailboxId,
+    OperationId,
+    SubscriptionId,
+    TeamId,
+)
+from services.mail_core.domain.mailto import Mailto
+from services.mail_core.domain.operation import (
+    OperationError,
+    OperationKind,
+    OperationState,
+    Progress,
+    Report,
+)
+from services.mail_core.domain.subscription import SubscriptionKey, SubscriptionState
+from services.mail_core.domain.unsubscribe_plan import Method, PlanReason, UnsubscribePlan
+
+
+class MailboxState(StrEnum):
+    """Whether Google still accepts our grant."""
+
+    ACTIVE = "active"
+    GRANT_REVOKED = "grant_revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A connected mailbox. `history_id` is the cursor of the newest finished scan."""
+
+    id: MailboxId
+    team_id: TeamId
+    email_address: str
+    state: MailboxState
+    created_at: datetime
+    grant_sealed: bytes = field(repr=False)
+    history_id: str = ""
+    last_scan_at: datetime | None = None
+    message_count: int = 0
+    subscription_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One list or bulk sender of a mailbox. `asked_at` is when ending it was last asked for."""
+
+    id: SubscriptionId
+    mailbox_id: MailboxId
+    key: SubscriptionKey
+    display_name: str
+    sender: str
+    message_count: int
+    first_seen_at: datetime
+    last_seen_at: datetime
+    category_counts: Mapping[str, int]
+    plan: UnsubscribePlan
+    alias: str = ""
+    state: SubscriptionState = SubscriptionState.CANDIDATE
+    asked_at: datetime | None = None
+    outcome_reason: str = ""
+
+    @property
+    def category(self) -> str:
+        """Category of most of its messages; the first by name among equals."""
+        return min(
+            self.category_counts, key=lambda name: (-self.category_counts[name], name), default="OTHER"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SeenMessage:
+    """What is kept of a message: neither its words nor who wrote it."""
+
+    id: GmailMessageId
+    received_at: datetime
+    category: str
+    key: SubscriptionKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A row of the ledger."""
+
+    id: AttemptId
+    subscription_id: SubscriptionId
+    operation_id: OperationId
+    state: SubscriptionState
+    method: Method
+    reason: str
+    explanation: str
+    http_status: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Something asked for that may take longer than a request."""
+
+    id: OperationId
+    team_id: TeamId
+    mailbox_id: MailboxId
+    kind: OperationKind
+    state: OperationState
+    request_id: str
+    arguments: Mapping[str, Any]
+    principal: str
+    edge: str
+    traceparent: str
+    created_at: datetime
+    updated_at: datetime
+    progress: Progress = Progress()
+    is_cancel_requested: bool = False
+    result: Report | None = None
+    error: OperationError | None = None
+
+
+def plan_to_json(plan: UnsubscribePlan, alias: str) -> dict[str, Any]:
+    """Give the stored form of a plan, with the address of the owner that the list writes to."""
+    mailto = plan.mailto and {
+        "recipient": plan.mailto.recipient,
+        "subject": plan.mailto.subject,
+        "body": plan.mailto.body,
+    }
+    return {
+        "method": plan.method,
+        "reason": plan.reason,
+        "explanation": plan.explanation,
+        "one_click_url": plan.one_click_url,
+        "mailto": mailto,
+        "web_page_url": plan.web_page_url,
+        "alias": alias,
+    }
+
+
+def plan_from_json(stored: Mapping[str, Any]) -> UnsubscribePlan:
+    """Read the stored form of a plan."""
+    return UnsubscribePlan(
+        Method(stored["method"]),
+        PlanReason(stored["reason"]),
+        stored["explanation"],
+        one_click_url=stored["one_click_url"],
+        mailto=Mailto(**stored["mailto"]) if stored["mailto"] else None,
+        web_page_url=stored["web_page_url"],
+    )
