@@ -2,7 +2,8 @@
 
 import re
 
-from services.mail_core.domain.list_unsubscribe import list_id, parse_uris, scheme_of
+from services.mail_core.domain.addresses import domain_of, is_within, parse_address
+from services.mail_core.domain.list_unsubscribe import parse_uris, scheme_of
 from services.mail_core.domain.message import Message
 
 # Only list software writes these.
@@ -35,7 +36,11 @@ _BULK_WORDS = frozenset(
     )
 )
 _ANNOUNCEMENT = re.compile(r"announce|annonce|newsletter|digest")
-_PERSONAL_AUTO_REPLY = "auto-replied"
+_NEWSLETTER_NAME = re.compile(r"\b(?:newsletters?|infolettre|mailing list)\b")
+_NAMING_HEADERS = ("X-BeenThere", "Mailing-List", "X-Mailing-List")
+_MANAGER = re.compile(
+    r"(?:(?:owner|subscribe|join)-([^@\s]+)|([^@\s]+)-(?:owner|admin|bounces?|request|subscribe|join))(@[^@\s]+)"
+)
 _ADDRESS = re.compile(r"[^\s<>;,:]+@[^\s<>;,:]+")
 
 
@@ -48,7 +53,7 @@ def is_bulk(message: Message) -> bool:
     headers = message.headers
     if any(name in headers for name in _LIST_HEADERS):
         return True
-    if (headers.get("Auto-Submitted") or "").strip().lower().startswith(_PERSONAL_AUTO_REPLY):
+    if (headers.get("Auto-Submitted") or "").strip().lower().startswith("auto-replied"):
         return False
     return (
         (headers.get("Precedence") or "").strip().lower() in _BULK_PRECEDENCES
@@ -64,35 +69,61 @@ def is_discussion(message: Message) -> bool:
     List-Post must hold an address: `NO` means closed, and newsletters put the page of the issue there.
     Lists that only announce are no discussion, whatever software runs them.
     """
-    if _ANNOUNCEMENT.search(list_address(message) or _list_id(message)):
-        return False
     headers = message.headers
+    if _ANNOUNCEMENT.search(f"{headers.get('List-Id') or ''} {list_address(message) or ''}".lower()):
+        return False
     if "List-Post" in headers:
-        return "mailto" in map(scheme_of, parse_uris(headers.get("List-Post") or ""))
-    return any(name in headers for name in ("Mailing-List", "X-Mailing-List", "X-BeenThere")) or (
-        "List-Id" in headers and "In-Reply-To" in headers
-    )
+        return _post_address(headers.get("List-Post") or "") is not None
+    if any(name in headers for name in ("Mailing-List", "X-Mailing-List", "X-BeenThere")):
+        return True
+    return ("List-Id" in headers and "In-Reply-To" in headers) or _is_relayed(message)
 
 
 def list_address(message: Message) -> str | None:
-    """Give the address that a list posts under, lower case, for lists that have no List-Id."""
+    """Give the address that stands for a list, lower case, where list software left one.
+
+    For lists without List-Id: who posts to a discussion changes with each message, and one publisher may
+    send several newsletters from one address.
+    """
     headers = message.headers
-    for name in ("X-BeenThere", "Mailing-List", "X-Mailing-List"):
-        found = _ADDRESS.search(headers.get(name) or "")
-        # Announcers that run ezmlm name the contact alone: that is a person, not a list.
-        if found and "contact" not in (headers.get(name) or "")[: found.start()]:
-            return found[0].lower()
-    return _post_address(headers.get("List-Post") or "")
+    return (
+        next((found for name in _NAMING_HEADERS if (found := _named(headers.get(name) or ""))), None)
+        or _post_address(headers.get("List-Post") or "")
+        or _managed_address(message)
+    )
+
+
+def _named(field: str) -> str | None:
+    """Read the list's address; ezmlm names a contact alone, which is no list."""
+    found = _ADDRESS.search(field)
+    return found[0].lower() if found and "contact" not in field[: found.start()] else None
 
 
 def _post_address(field: str) -> str | None:
-    posts = (uri[7:].partition("?")[0].lower() for uri in parse_uris(field) if scheme_of(uri) == "mailto")
-    return next((address for address in posts if _ADDRESS.fullmatch(address)), None)
+    return next((address for address in _mailto_addresses(field) if _ADDRESS.fullmatch(address)), None)
 
 
-def _list_id(message: Message) -> str:
-    parsed = list_id(message.headers.get("List-Id"))
-    return parsed.id if parsed else ""
+def _mailto_addresses(field: str) -> list[str]:
+    return [uri[7:].partition("?")[0].lower() for uri in parse_uris(field) if scheme_of(uri) == "mailto"]
+
+
+def _managed_address(message: Message) -> str | None:
+    """Derive the list from the address of its manager, as Majordomo, Lyris and others name them."""
+    sender = parse_address(message.headers.get("Sender") or "")
+    addresses = [sender.email.lower()] if sender else []
+    for name in ("List-Owner", "List-Subscribe"):
+        addresses += _mailto_addresses(message.headers.get(name) or "")
+    managed = (_MANAGER.fullmatch(address) for address in addresses)
+    return next(((found[1] or found[2]) + found[3] for found in managed if found), None)
+
+
+def _is_relayed(message: Message) -> bool:
+    """Say whether a list passed on what someone from elsewhere wrote."""
+    listed, sender = _managed_address(message), message.sender
+    if listed is None or sender is None:
+        return False
+    home = ".".join(domain_of(listed).split(".")[-2:])
+    return not is_within(sender.domain, home)
 
 
 def _has_feedback_id(message: Message) -> bool:
@@ -109,6 +140,5 @@ def _is_named_like_a_newsletter(message: Message) -> bool:
     sender = message.sender
     if sender is None:
         return False
-    local = sender.email.rpartition("@")[0].lower()
-    words = re.split(r"[._+-]", local) + sender.domain.split(".")[:-2]
-    return not _BULK_WORDS.isdisjoint(words)
+    words = re.split(r"[._+-]", sender.email.rpartition("@")[0].lower()) + sender.domain.split(".")[:-2]
+    return not _BULK_WORDS.isdisjoint(words) or _NEWSLETTER_NAME.search(sender.name.lower()) is not None

@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from services.mail_core.domain.addresses import MAX_NAME, Address
-from services.mail_core.domain.bulk import is_bulk, list_address
+from services.mail_core.domain.bulk import is_bulk, is_discussion, list_address
 from services.mail_core.domain.list_unsubscribe import list_id
 from services.mail_core.domain.message import Message
 
 # Gmail and Yahoo give bulk senders two days to act on a request.
 GRACE = timedelta(hours=48)
+# Phrases such as Mailchimp's "f4fa1b2c3dmc list" name nothing to a person.
+_MADE_UP = re.compile(r"[0-9a-f]{10,}|\d{6,}")
 _TOKEN_LENGTH = 16
 _TOKEN_DIGITS = 5
 
@@ -108,8 +110,8 @@ def settle(
 def subscription_key(message: Message) -> SubscriptionKey | None:
     """Key a message by its List-Id, else by its sender; None when it was not sent to many.
 
-    For a list without List-Id the sender is the list's own address, so that a discussion is one
-    subscription and not one for each writer.
+    For a list without List-Id the sender is the list's own address where its software left one, so that
+    a discussion is one subscription and not one for each writer.
     """
     if not is_bulk(message):
         return None
@@ -137,22 +139,19 @@ def sender_key(sender: Address) -> str:
 
 
 def display_name(message: Message) -> str:
-    """Name a subscription for people: the list's phrase, else the sender's name, else its address or id.
+    """Name a subscription for people; at most 200 characters, untrusted.
 
-    At most 200 characters, untrusted. The writer's name is no name for a list that many write to.
+    The list's own phrase, unless software made it up; else the sender's name, unless many write to the
+    list; else an address or the List-Id.
     """
     identified = list_id(message.headers.get("List-Id"))
-    if identified is not None and identified.phrase:
+    if identified is not None and identified.phrase and not _MADE_UP.search(identified.phrase.lower()):
         return identified.phrase
     sender = message.sender
-    address = list_address(message)
-    if identified is None and address is not None:
-        return address[:MAX_NAME]
-    if address is None and sender is not None and sender.name:
+    if sender is not None and sender.name and not is_discussion(message):
         return sender.name
-    if identified is not None:
-        return identified.id[:MAX_NAME]
-    return sender.email if sender else ""
+    named = identified.id if identified else list_address(message) or (sender.email if sender else "")
+    return named[:MAX_NAME]
 
 
 def _is_token(local: str) -> bool:
