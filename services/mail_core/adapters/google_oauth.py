@@ -100,7 +100,7 @@ class AccessTokens:
             async with self.http.post(self.token_uri, data=form, allow_redirects=False) as response:
                 return _read(response.status, await response.read())
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise no_answer("gmail") from error
+            raise no_answer("gmail", was_sent=False) from error
 
 
 def _is_too_late(wait_s: float) -> bool:
@@ -114,12 +114,12 @@ def _read(status: int, content: bytes) -> dict[str, Any]:
     with contextlib.suppress(orjson.JSONDecodeError):
         answer = orjson.loads(content)
     if not isinstance(answer, dict):
-        raise no_answer("gmail")
+        raise no_answer("gmail", was_sent=False)
     if status == _OK and isinstance(answer.get("access_token"), str) and answer["access_token"].isascii():
         return answer
     if answer.get("error") in _GRANT_ENDED:
         raise grant_revoked()
-    raise no_answer("gmail")
+    raise no_answer("gmail", was_sent=False)
 
 
 def _life_s(expires_in: Any) -> float:

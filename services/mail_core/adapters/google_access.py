@@ -1,0 +1,115 @@
+"""Opens Gmail and Calendar for grants, and keeps what their users share: connections, tokens, quota."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import aiohttp
+
+from services.mail_core.adapters.backoff import Backoff
+from services.mail_core.adapters.calendar_api import CalendarApi
+from services.mail_core.adapters.clock import Clock, SystemClock
+from services.mail_core.adapters.gmail_api import GmailApi
+from services.mail_core.adapters.gmail_reader import GmailReader
+from services.mail_core.adapters.google_client import GoogleClient, Wire
+from services.mail_core.adapters.google_grant import check_token_uri, read_grant
+from services.mail_core.adapters.google_oauth import AccessTokens
+from services.mail_core.adapters.google_services import GoogleServices, google_services
+from services.mail_core.adapters.quota import QuotaLedger
+from services.mail_core.domain.pacing import units, units_per_minute
+from services.mail_core.ports import Calendar, Gmail, GoogleGrant, Priority
+
+_CONNECTIONS: Final = 100
+_MANY_ACCOUNTS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class GoogleConfig:
+    """Where Google is and how much it lets us do. Empty addresses mean Google's own."""
+
+    api_endpoint: str = ""
+    token_uri: str = ""
+    quota_table: str = "2026"
+    units_per_minute: int | None = None
+    backoff: Backoff = field(default_factory=Backoff)
+    try_s: float = 30.0
+    background_s: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """What all work on one grant shares."""
+
+    tokens: AccessTokens
+    ledger: QuotaLedger
+    batch_turn: asyncio.Semaphore
+
+
+class Google:
+    """Google, for all mailboxes of this process. When there are very many, those that rest are forgotten."""
+
+    def __init__(self, config: GoogleConfig, http: aiohttp.ClientSession, clock: Clock) -> None:
+        self._config = config
+        self._token_uri = check_token_uri(config.token_uri) if config.token_uri else ""
+        self._services: GoogleServices = google_services(config.api_endpoint)
+        self._wire = Wire(http, clock, config.backoff, config.try_s, config.background_s)
+        self._accounts: OrderedDict[bytes, _Account] = OrderedDict()
+        self._units_of_get = units("messages.get", config.quota_table)
+
+    def read_grant(self, token_json: str) -> GoogleGrant:
+        """Read the personal agent's token.json. Raises INVALID_ARGUMENT TOKEN_FILE_INVALID."""
+        return read_grant(token_json)
+
+    def gmail(self, grant: GoogleGrant, priority: Priority = Priority.INTERACTIVE) -> Gmail:
+        """Open the mailbox of a grant."""
+        account = self._account(grant)
+        client = GoogleClient("gmail", self._wire, account.tokens, account.ledger, priority)
+        reader = GmailReader(client, self._services, account.batch_turn, self._units_of_get)
+        return GmailApi(client, self._services, reader, self._config.quota_table)
+
+    def calendar(self, grant: GoogleGrant) -> Calendar:
+        """Open the calendars of a grant."""
+        client = GoogleClient("calendar", self._wire, self._account(grant).tokens, ledger=None)
+        return CalendarApi(client, self._services)
+
+    def _account(self, grant: GoogleGrant) -> _Account:
+        key = _fingerprint(grant)
+        account = self._accounts.get(key) or self._open(grant)
+        self._accounts[key] = account
+        self._accounts.move_to_end(key)
+        self._forget_resting()
+        return account
+
+    def _open(self, grant: GoogleGrant) -> _Account:
+        token_uri = self._token_uri or grant.token_uri
+        tokens = AccessTokens(grant, token_uri, self._wire.http, self._wire.clock, self._config.backoff)
+        limit = self._config.units_per_minute or units_per_minute(self._config.quota_table)
+        return _Account(tokens, QuotaLedger(limit, self._wire.clock), asyncio.Semaphore(1))
+
+    def _forget_resting(self) -> None:
+        if len(self._accounts) > _MANY_ACCOUNTS:
+            oldest, account = next(iter(self._accounts.items()))
+            if account.ledger.is_idle():
+                del self._accounts[oldest]
+
+
+def _fingerprint(grant: GoogleGrant) -> bytes:
+    parts = (grant.client_id, grant.client_secret, grant.refresh_token, grant.token_uri)
+    return hashlib.sha256("\0".join(parts).encode()).digest()
+
+
+@contextlib.asynccontextmanager
+async def open_google(config: GoogleConfig, clock: Clock | None = None) -> AsyncIterator[Google]:
+    """Open the connections to Google for the length of the block. Raises ValueError: unfit token URI."""
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=_CONNECTIONS),
+        # One session serves every tenant: nothing of an answer may travel with another's request.
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=config.try_s),
+    )
+    async with session:
+        yield Google(config, session, clock or SystemClock())

@@ -1,0 +1,73 @@
+"""The team's mailboxes in PostgreSQL."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.mail_core.adapters.tables import mailboxes
+from services.mail_core.domain.ids import MailboxId, TeamId
+from services.mail_core.domain.records import Mailbox, MailboxState
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresMailboxes:
+    """Implements `storage.Mailboxes` within one transaction of one team."""
+
+    connection: AsyncConnection
+    team_id: TeamId
+
+    async def list(self, limit: int, after: MailboxId | None = None) -> list[Mailbox]:
+        """List them by id, beginning behind `after`."""
+        query = mailboxes.select().order_by(mailboxes.c.id).limit(limit)
+        if after is not None:
+            query = query.where(mailboxes.c.id > after)
+        return [_mailbox(row) for row in await self.connection.execute(query)]
+
+    async def find(self, mailbox_id: MailboxId) -> Mailbox | None:
+        """Give one, or None."""
+        query = mailboxes.select().where(mailboxes.c.id == mailbox_id)
+        row = (await self.connection.execute(query)).one_or_none()
+        return None if row is None else _mailbox(row)
+
+    async def connect(self, email_address: str, grant_sealed: bytes) -> tuple[Mailbox, bool]:
+        """Keep a grant for an account; says whether it replaced one."""
+        fresh = str(uuid.uuid4())
+        kept = {"grant_sealed": grant_sealed, "state": MailboxState.ACTIVE}
+        statement = (
+            insert(mailboxes)
+            .values(id=fresh, team_id=self.team_id, email_address=email_address, **kept)
+            .on_conflict_do_update(index_elements=["team_id", "email_address"], set_=kept)
+            .returning(*mailboxes.c)
+        )
+        mailbox = _mailbox((await self.connection.execute(statement)).one())
+        return mailbox, mailbox.id != fresh
+
+    async def set_state(self, mailbox_id: MailboxId, state: MailboxState) -> None:
+        """Note whether Google still accepts the grant."""
+        await self._update(mailbox_id, state=state)
+
+    async def finish_scan(self, mailbox_id: MailboxId, history_id: str, at: datetime) -> None:
+        """Move the cursor: everything before it has been read."""
+        await self._update(mailbox_id, history_id=history_id, last_scan_at=at)
+
+    async def _update(self, mailbox_id: MailboxId, **values: object) -> None:
+        await self.connection.execute(sa.update(mailboxes).where(mailboxes.c.id == mailbox_id).values(**values))
+
+
+def _mailbox(row: sa.Row) -> Mailbox:
+    return Mailbox(
+        id=row.id,
+        team_id=row.team_id,
+        email_address=row.email_address,
+        state=MailboxState(row.state),
+        created_at=row.created_at,
+        grant_sealed=row.grant_sealed,
+        history_id=row.history_id or "",
+        last_scan_at=row.last_scan_at,
+        message_count=row.message_count,
+        subscription_count=row.subscription_count,
+    )
