@@ -10,6 +10,8 @@ from email.message import EmailMessage
 from enum import IntEnum
 from typing import Protocol
 
+from services.mail_core.domain.attempt import AttemptOutcome
+from services.mail_core.domain.availability import Interval
 from services.mail_core.domain.ids import GmailMessageId
 from services.mail_core.domain.message import Message
 
@@ -126,21 +128,13 @@ class Gmail(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class BusyTime:
-    """A stretch of time that a calendar is busy: aware, start included, end excluded."""
-
-    start: datetime
-    end: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class FreeBusy:
-    """Busy time by calendar, in order, and for each calendar that could not be read the reason.
+    """Busy time by calendar, merged and in order, and for each calendar that could not be read the reason.
 
     Every calendar asked for is in exactly one of the two.
     """
 
-    busy: Mapping[str, tuple[BusyTime, ...]]
+    busy: Mapping[str, tuple[Interval, ...]]
     errors: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -174,3 +168,15 @@ class GoogleAccess(Protocol):
 
 
 # --- Senders' hosts ---------------------------------------------------------------------------------
+
+
+class OneClick(Protocol):
+    """The RFC 8058 request to a sender's host."""
+
+    async def post(self, url: str) -> AttemptOutcome:
+        """Ask once to end what this link stands for, and say what became of it.
+
+        Call it only for a link that qualifies, after the attempt was claimed. Never raises for what the
+        host does. When it is cancelled, the request may have gone out.
+        """
+        ...
