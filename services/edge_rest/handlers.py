@@ -1,0 +1,159 @@
+"""One handler for each route: parse, call, present."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import orjson
+from aiohttp import web
+from google.protobuf.message import Message
+
+from protos.auth.v1 import auth_pb2
+from protos.mail.v1 import mail_pb2, resources_pb2
+from services.common.edge import Admission
+from services.common.errors import AppError, unavailable
+from services.common.problem import problem_of
+from services.common.proto_json import to_dict
+from services.edge_rest.events import EventStream, Feeds
+from services.edge_rest.parsing import BodyReader, idempotency_key, path_id, read_query
+from services.edge_rest.schemas import (
+    AvailabilityBody,
+    MeetingIntervalsBody,
+    PageQuery,
+    ScanBody,
+    SubscriptionsQuery,
+    UnsubscribeBody,
+)
+
+ADMISSION: Final = web.RequestKey("admission", Admission)
+JSON: Final = "application/json"
+
+
+class Peer(Protocol):
+    """A backend whose health can be asked for."""
+
+    async def is_serving(self) -> bool:
+        """Whether it would take a call now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """What the routes do. `auth` and `mail` are stubs of AuthService and MailService."""
+
+    auth: Any
+    mail: Any
+    peers: Mapping[str, Peer]
+    bodies: BodyReader
+    feeds: Feeds
+    heartbeat_s: float
+    openapi: bytes
+
+    async def health(self, _request: web.Request) -> web.Response:
+        """Says that the process is alive; whether it can work is `/ready`'s to say."""
+        return web.Response(body=b'{"status":"ok"}', content_type=JSON)
+
+    async def ready(self, _request: web.Request) -> web.Response:
+        """Says whether to send requests here. Raises AppError NOT_READY, naming who is missing."""
+        if self.feeds.is_closed:
+            raise unavailable("NOT_READY", "This server is shutting down.")
+        answers = await asyncio.gather(*(peer.is_serving() for peer in self.peers.values()))
+        missing = [name for name, is_serving in zip(self.peers, answers, strict=True) if not is_serving]
+        if missing:
+            raise unavailable("NOT_READY", f"Not reachable: {', '.join(missing)}.")
+        return web.Response(body=b'{"status":"ready"}', content_type=JSON)
+
+    async def openapi_document(self, _request: web.Request) -> web.Response:
+        """Describes this API, for people and tools."""
+        return web.Response(body=self.openapi, content_type=JSON, headers={"Cache-Control": "max-age=300"})
+
+    async def get_me(self, _request: web.Request) -> web.Response:
+        return shown(await self.auth.GetMe(auth_pb2.GetMeRequest()))
+
+    async def list_mailboxes(self, request: web.Request) -> web.Response:
+        query = read_query(request, PageQuery)
+        asked = mail_pb2.ListMailboxesRequest(page_size=query.page_size or 0, page_token=query.page_token)
+        return shown(await self.mail.ListMailboxes(asked))
+
+    async def scan_mailbox(self, request: web.Request) -> web.Response:
+        body = await self.bodies.read(request, ScanBody)
+        asked = body.to_proto(path_id(request, "mailbox_id"), idempotency_key(request))
+        return accepted(await self.mail.ScanMailbox(asked))
+
+    async def list_subscriptions(self, request: web.Request) -> web.Response:
+        query = read_query(request, SubscriptionsQuery)
+        asked = mail_pb2.ListSubscriptionsRequest(
+            mailbox_id=path_id(request, "mailbox_id"),
+            page_size=query.page_size or 0,
+            page_token=query.page_token,
+            states=query.state,
+        )
+        return shown(await self.mail.ListSubscriptions(asked))
+
+    async def unsubscribe(self, request: web.Request) -> web.Response:
+        body = await self.bodies.read(request, UnsubscribeBody)
+        asked = body.to_proto(path_id(request, "mailbox_id"), idempotency_key(request))
+        return accepted(await self.mail.Unsubscribe(asked))
+
+    async def list_unsubscribes(self, request: web.Request) -> web.Response:
+        query = read_query(request, PageQuery)
+        asked = mail_pb2.ListUnsubscribesRequest(
+            mailbox_id=path_id(request, "mailbox_id"),
+            page_size=query.page_size or 0,
+            page_token=query.page_token,
+        )
+        return shown(await self.mail.ListUnsubscribes(asked))
+
+    async def check_availability(self, request: web.Request) -> web.Response:
+        body = await self.bodies.read(request, AvailabilityBody)
+        return shown(await self.mail.CheckAvailability(body.to_proto()))
+
+    async def suggest_meeting_intervals(self, request: web.Request) -> web.Response:
+        body = await self.bodies.read(request, MeetingIntervalsBody)
+        return shown(await self.mail.SuggestMeetingIntervals(body.to_proto()))
+
+    async def get_operation(self, request: web.Request) -> web.Response:
+        asked = mail_pb2.GetOperationRequest(id=path_id(request, "operation_id"))
+        return shown(await self.mail.GetOperation(asked))
+
+    async def cancel_operation(self, request: web.Request) -> web.Response:
+        asked = mail_pb2.CancelOperationRequest(id=path_id(request, "operation_id"))
+        return shown(await self.mail.CancelOperation(asked))
+
+    async def watch_operation(self, request: web.Request) -> web.StreamResponse:
+        """Send every state until the final one. The client may leave when it likes and come back."""
+        stream = EventStream(request)
+        try:
+            with self.feeds.opened(self.mail, path_id(request, "operation_id")) as feed:
+                async with aclosing(feed.updates(self.heartbeat_s)) as updates:
+                    async for operation in updates:
+                        if stream.has_seen(operation):
+                            break
+                        await stream.show(operation)
+        except ConnectionError:
+            pass  # the client has gone
+        except AppError as error:
+            if not stream.has_started:
+                raise
+            await stream.show_problem(_problem_body(request, error))
+        return stream.response()
+
+
+def shown(message: Message, status: int = 200, **headers: str) -> web.Response:
+    """Answer with a message as JSON."""
+    return web.Response(
+        status=status, body=orjson.dumps(to_dict(message)), content_type=JSON, headers=headers
+    )
+
+
+def accepted(operation: resources_pb2.Operation) -> web.Response:
+    """Answer that work goes on elsewhere, and where."""
+    return shown(operation, status=202, Location=f"/v1/operations/{operation.id}")
+
+
+def _problem_body(request: web.Request, error: AppError) -> dict[str, Any]:
+    admission = request[ADMISSION]
+    admission.reason = error.reason
+    return problem_of(error, request_id=admission.request_id, instance=request.path).body

@@ -1,0 +1,87 @@
+"""What happens to every request around its handler, outermost first.
+
+1. `admitted` gives it an id, a trace, a deadline and its one log line, whatever becomes of it;
+2. `with_problems` turns every failure inside into a problem document, so that 1 sees its status;
+3. `authenticated` establishes the caller before a byte of the body is read.
+
+Size and time of bodies are bounded where bodies are read (parsing.py), those of heads and answers by
+the connection itself (server.py).
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+
+from services.common.context import request_id_from
+from services.common.edge import REQUEST_ID_HEADER, Gate
+from services.common.errors import AppError, internal
+from services.common.telemetry import get_logger
+from services.edge_rest.handlers import ADMISSION
+from services.edge_rest.problems import from_http_exception, problem_response
+from services.edge_rest.routes import Route
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+FindRoute = Callable[[web.Request], Route | None]
+_PRIVATE_PREFIX: Final = "/v1/"
+
+
+def admitted(gate: Gate, find_route: FindRoute) -> Callable:
+    """Make the outermost middleware."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        route = find_route(request)
+        # Paths and methods that nobody serves share one name: logs and metrics hold no client's text.
+        name = route.name if route else "unknown"
+        has_deadline = route is None or not route.is_stream
+        with gate.admit(request.headers, name, has_deadline=has_deadline) as admission:
+            request[ADMISSION] = admission
+            response = await handler(request)
+            admission.status = response.status
+            return response
+
+    return middleware
+
+
+@web.middleware
+async def with_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn whatever is raised inside into an answer."""
+    try:
+        return await handler(request)
+    except AppError as error:
+        return refused(request, error)
+    except web.HTTPException as error:
+        return refused(request, from_http_exception(error))
+    except Exception:  # noqa: BLE001 - the one place where the unexpected becomes a bare 500
+        get_logger().exception("unexpected", route=request[ADMISSION].route)
+        return refused(request, internal())
+
+
+def refused(request: web.Request, error: AppError) -> web.Response:
+    """Answer with a problem, and note it for the log line."""
+    admission = request[ADMISSION]
+    admission.reason = error.reason
+    return problem_response(error, request_id=admission.request_id, instance=request.path)
+
+
+def authenticated(find_route: FindRoute) -> Callable:
+    """Make the middleware that lets only known callers reach a private route."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        route = find_route(request)
+        if route is not None and route.is_private:
+            await request[ADMISSION].authenticate()
+        return await handler(request)
+
+    return middleware
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Put on every answer what every answer carries; a signal, because streams begin inside handlers."""
+    admission = request.get(ADMISSION)
+    response.headers[REQUEST_ID_HEADER] = admission.request_id if admission else request_id_from(None)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    if request.path.startswith(_PRIVATE_PREFIX):
+        response.headers["Cache-Control"] = "no-store"

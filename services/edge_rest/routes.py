@@ -1,0 +1,164 @@
+"""The table of routes. The server, the OpenAPI document and its tests are made from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import hdrs, web
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
+from pydantic import BaseModel
+
+from protos.auth.v1 import auth_pb2
+from protos.mail.v1 import mail_pb2
+from services.common.grpc_server import snake_case
+from services.edge_rest.handlers import Handlers
+from services.edge_rest.schemas import (
+    AvailabilityBody,
+    MeetingIntervalsBody,
+    PageQuery,
+    ScanBody,
+    SubscriptionsQuery,
+    UnsubscribeBody,
+)
+
+_AUTH: Final = auth_pb2.DESCRIPTOR.services_by_name["AuthService"].methods_by_name
+_MAIL: Final = mail_pb2.DESCRIPTOR.services_by_name["MailService"].methods_by_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One route. `rpc` is the method of the contract that it shows; `page` names what no RPC answers."""
+
+    method: str
+    path: str
+    tag: str
+    rpc: MethodDescriptor | None = None
+    page: str = ""
+    query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    body_is_required: bool = True
+    status: int = 200
+    is_stream: bool = False
+
+    @property
+    def name(self) -> str:
+        """The route for logs, spans and metrics, for example `GET /v1/mailboxes`."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def handler(self) -> str:
+        """The method of `Handlers` that answers, and the operation's id: the RPC's own word."""
+        return snake_case(self.rpc.name) if self.rpc else self.page
+
+    @property
+    def is_private(self) -> bool:
+        """Whether a credential is needed."""
+        return self.rpc is not None
+
+    @property
+    def answer(self) -> Descriptor | None:
+        """The message that a successful answer shows."""
+        return self.rpc.output_type if self.rpc else None
+
+    @property
+    def takes_idempotency_key(self) -> bool:
+        """Whether the contract knows repeats of this request by a request id."""
+        return self.rpc is not None and self.status == web.HTTPAccepted.status_code
+
+
+_MAILBOX: Final = "/v1/mailboxes/{mailbox_id}"
+_OPERATION: Final = "/v1/operations/{operation_id}"
+
+ROUTES: Final = (
+    Route(method="GET", path="/health", page="health", tag="service"),
+    Route(method="GET", path="/ready", page="ready", tag="service"),
+    Route(method="GET", path="/openapi.json", page="openapi_document", tag="service"),
+    Route(method="GET", path="/v1/me", tag="caller", rpc=_AUTH["GetMe"]),
+    Route(
+        method="GET",
+        path="/v1/mailboxes",
+        tag="mailboxes",
+        rpc=_MAIL["ListMailboxes"],
+        query=PageQuery,
+    ),
+    Route(
+        method="POST",
+        path=f"{_MAILBOX}/scans",
+        tag="mailboxes",
+        rpc=_MAIL["ScanMailbox"],
+        body=ScanBody,
+        body_is_required=False,
+        status=202,
+    ),
+    Route(
+        method="GET",
+        path=f"{_MAILBOX}/subscriptions",
+        tag="subscriptions",
+        rpc=_MAIL["ListSubscriptions"],
+        query=SubscriptionsQuery,
+    ),
+    Route(
+        method="POST",
+        path=f"{_MAILBOX}/unsubscribes",
+        tag="subscriptions",
+        rpc=_MAIL["Unsubscribe"],
+        body=UnsubscribeBody,
+        status=202,
+    ),
+    Route(
+        method="GET",
+        path=f"{_MAILBOX}/unsubscribes",
+        tag="subscriptions",
+        rpc=_MAIL["ListUnsubscribes"],
+        query=PageQuery,
+    ),
+    Route(
+        method="POST",
+        path="/v1/availability",
+        tag="calendar",
+        rpc=_MAIL["CheckAvailability"],
+        body=AvailabilityBody,
+    ),
+    Route(
+        method="POST",
+        path="/v1/meeting-intervals",
+        tag="calendar",
+        rpc=_MAIL["SuggestMeetingIntervals"],
+        body=MeetingIntervalsBody,
+    ),
+    Route(method="GET", path=_OPERATION, tag="operations", rpc=_MAIL["GetOperation"]),
+    Route(
+        method="POST",
+        path=f"{_OPERATION}/cancel",
+        tag="operations",
+        rpc=_MAIL["CancelOperation"],
+    ),
+    Route(
+        method="GET",
+        path=f"{_OPERATION}/events",
+        tag="operations",
+        rpc=_MAIL["WatchOperation"],
+        is_stream=True,
+    ),
+)
+
+_BY_METHOD_AND_PATH: Final[Mapping[tuple[str, str], Route]] = {(r.method, r.path): r for r in ROUTES}
+
+
+def find_route(request: web.Request) -> Route | None:
+    """Find the row of a request; None for paths and methods that nobody serves."""
+    resource = request.match_info.route.resource
+    if resource is None:
+        return None
+    method = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
+    return _BY_METHOD_AND_PATH.get((method, resource.canonical))
+
+
+def add_routes(router: web.UrlDispatcher, handlers: Handlers) -> None:
+    """Bind the table to what answers it. GET answers HEAD too, streams aside."""
+    for route in ROUTES:
+        handler = getattr(handlers, route.handler)
+        if route.method == hdrs.METH_GET:
+            router.add_get(route.path, handler, allow_head=not route.is_stream)
+        else:
+            router.add_route(route.method, route.path, handler)

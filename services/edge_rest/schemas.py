@@ -1,0 +1,219 @@
+"""The shapes that clients send, at the HTTP rim only.
+
+They check shape; rules (how long a window, how many ids) are the mail core's, and stand here as
+documentation. On the wire to the core an absent number is 0 and an absent text is empty, so a client's
+own 0 or "" is refused here wherever it would be taken for absence.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+
+from protos.mail.v1 import mail_pb2, resources_pb2
+from services.common.proto_json import enum_words
+from services.common.times import parse_instant
+
+INT32_MAX: Final = 2**31 - 1
+_STATES: Final = enum_words(resources_pb2.SubscriptionState.DESCRIPTOR)
+
+
+def _as_int(value: object) -> object:
+    """Read a number out of a query string, which holds only text."""
+    if (
+        isinstance(value, str)
+        and value.isascii()
+        and value.removeprefix("-").isdecimal()
+        and len(value) <= len(str(INT32_MAX))
+    ):
+        return int(value)
+    return value
+
+
+def _as_instant(value: object, info: ValidationInfo) -> datetime:
+    return parse_instant(value, info.field_name or "")
+
+
+def _as_state(word: str) -> int:
+    if word not in _STATES:
+        raise ValueError(f"must be one of {', '.join(_STATES)}")
+    return _STATES[word]
+
+
+def _integer(minimum: int, maximum: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "integer", "minimum": minimum, "maximum": maximum})
+
+
+Text = Annotated[str, Field(min_length=1)]
+Int32 = Annotated[int, Field(ge=-INT32_MAX, le=INT32_MAX)]
+Count = Annotated[int, Field(ge=1, le=INT32_MAX)]
+PageSize = Annotated[Count, BeforeValidator(_as_int), _integer(1, 200)]
+Instant = Annotated[
+    datetime, BeforeValidator(_as_instant), WithJsonSchema({"type": "string", "format": "date-time"})
+]
+State = Annotated[str, AfterValidator(_as_state), WithJsonSchema({"type": "string", "enum": list(_STATES)})]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class PageQuery(_Shape):
+    """Query of a list."""
+
+    page_size: PageSize | None = Field(None, description="Rows of one page, 1 to 200. Default 50.")
+    page_token: str = Field("", description="`next_page_token` of the page before.", max_length=2_048)
+
+
+class SubscriptionsQuery(PageQuery):
+    """Query of the list of subscriptions."""
+
+    state: list[State] = Field(
+        default_factory=list, description="Only those in one of these states; repeatable."
+    )
+
+
+class NoQuery(_Shape):
+    """Query of a route that takes none."""
+
+
+class ScanBody(_Shape):
+    """What a scan may be told."""
+
+    dry_run: bool = Field(False, description="Look and report, change and store nothing.")
+    max_messages: Annotated[Count, _integer(1, 50_000)] | None = Field(
+        None, description="Messages to read at most, newest first. Default: the server's setting."
+    )
+
+    def to_proto(self, mailbox_id: str, request_id: str) -> mail_pb2.ScanMailboxRequest:
+        """Say it in the core's words."""
+        return mail_pb2.ScanMailboxRequest(
+            mailbox_id=mailbox_id,
+            request_id=request_id,
+            dry_run=self.dry_run,
+            max_messages=self.max_messages or 0,
+        )
+
+
+class UnsubscribeBody(_Shape):
+    """Which subscriptions to end."""
+
+    subscription_ids: list[Text] = Field(
+        description="1 to 100 ids of subscriptions; repeats are folded.",
+        json_schema_extra={"minItems": 1, "maxItems": 100},
+    )
+    dry_run: bool = Field(False, description="Say what would be done, send and store nothing.")
+
+    def to_proto(self, mailbox_id: str, request_id: str) -> mail_pb2.UnsubscribeRequest:
+        """Say it in the core's words."""
+        return mail_pb2.UnsubscribeRequest(
+            mailbox_id=mailbox_id,
+            request_id=request_id,
+            subscription_ids=self.subscription_ids,
+            dry_run=self.dry_run,
+        )
+
+
+class _WindowBody(_Shape):
+    start: Instant = Field(
+        description="Start of the window, RFC 3339 with an offset. Also taken as `start_time`."
+    )
+    end: Instant = Field(description="End of the window, at most 92 days later. Also taken as `end_time`.")
+    calendar_ids: list[Text] | None = Field(
+        None,
+        min_length=1,
+        description="1 to 50 calendars. Default: `primary`.",
+        json_schema_extra={"maxItems": 50},
+    )
+    mailbox_id: str = Field("", description="Mailbox whose owner is asked about. Default: the only one.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_contract_names(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        renamed = {"start_time": "start", "end_time": "end"}
+        return {
+            name if renamed.get(name, name) in value else renamed.get(name, name): v
+            for name, v in value.items()
+        }
+
+    def window(self) -> dict[str, Any]:
+        """The fields that both questions about calendars share, in the core's words."""
+        return {
+            "mailbox_id": self.mailbox_id,
+            "start_time": _timestamp(self.start),
+            "end_time": _timestamp(self.end),
+            "calendar_ids": self.calendar_ids or (),
+        }
+
+
+class AvailabilityBody(_WindowBody):
+    """Window to look at."""
+
+    def to_proto(self) -> mail_pb2.CheckAvailabilityRequest:
+        """Say it in the core's words."""
+        return mail_pb2.CheckAvailabilityRequest(**self.window())
+
+
+class WorkingHoursBody(_Shape):
+    """Hours of the day in which a meeting may lie."""
+
+    start: Text = Field(description="`HH:MM`, 00:00 to 23:59.")
+    end: Text = Field(description="`HH:MM`, after the start, up to 24:00.")
+    days: list[Int32] | None = Field(
+        None, min_length=1, description="ISO days, 1 Monday to 7 Sunday. Default 1 to 5."
+    )
+
+    def to_proto(self) -> mail_pb2.WorkingHours:
+        """Say it in the core's words."""
+        return mail_pb2.WorkingHours(start=self.start, end=self.end, days=self.days or ())
+
+
+class MeetingIntervalsBody(_WindowBody):
+    """Meeting to find room for."""
+
+    duration_minutes: Annotated[Count, _integer(5, 1_440)] | None = Field(
+        None, description="Length of the meeting. Default 30."
+    )
+    time_zone: Text | None = Field(None, description="IANA zone of the working hours. Default `UTC`.")
+    working_hours: WorkingHoursBody | None = Field(
+        None, description="Default 09:00 to 18:00, Monday to Friday."
+    )
+    buffer_minutes: Annotated[int, Field(ge=0, le=INT32_MAX), _integer(0, 240)] | None = Field(
+        None, description="Free time to keep before and after the meeting. Default 0."
+    )
+    step_minutes: Annotated[Count, _integer(5, 240)] | None = Field(
+        None, description="Suggestions start at multiples of this after midnight. Default 30."
+    )
+    max_intervals: Annotated[Count, _integer(1, 100)] | None = Field(
+        None, description="Suggestions at most. Default 5."
+    )
+
+    def to_proto(self) -> mail_pb2.SuggestMeetingIntervalsRequest:
+        """Say it in the core's words."""
+        return mail_pb2.SuggestMeetingIntervalsRequest(
+            **self.window(),
+            duration_minutes=self.duration_minutes or 0,
+            time_zone=self.time_zone or "",
+            working_hours=self.working_hours.to_proto() if self.working_hours else None,
+            buffer_minutes=self.buffer_minutes or 0,
+            step_minutes=self.step_minutes or 0,
+            max_intervals=self.max_intervals or 0,
+        )
+
+
+def _timestamp(instant: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(instant)
+    return stamp
