@@ -1,0 +1,388 @@
+"""An auth service and a mail core in this process, behind real gRPC, real mutual TLS and the real dispatcher.
+
+For tests of the edges: what an edge sends is recorded, what it gets back is set by the test, and
+passports, scopes, peers and errors are checked and carried by the same code as in the real services.
+
+    async with running_backends(folder) as backends:
+        backends.auth.admit("some-key", scopes=["mail:scan"])
+        ...an edge with backends.environment("edge_rest")...
+        assert backends.mail.requests == [...]
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from protos.auth.v1 import auth_pb2
+from protos.mail.v1 import mail_pb2, resources_pb2
+from services.cli.certificates import CertificateFolder, ensure_certificates, utc_now
+from services.common.context import Call
+from services.common.dispatch import Dispatcher
+from services.common.errors import AppError, not_found, unauthenticated
+from services.common.grpc_server import GrpcServer, Service
+from services.common.identity import PASSPORT_ISSUER, PASSPORT_TYPE, Caller, PassportVerifier, Restrictions
+from services.common.tls import TlsFiles
+
+M = TypeVar("M", bound=Message)
+
+ALL_SCOPES = (
+    "availability:read",
+    "available_meeting_intervals:read",
+    "mail:scan",
+    "unsubscribe:digest",
+    "unsubscribe:execute",
+    "unsubscribe:read",
+)
+API_KEY = "ma_test-key-with-every-scope"
+TEAM_ID = "2f5b6a1c-7d8e-4f90-a1b2-c3d4e5f60718"
+MAILBOX_ID = "6f1c2a34-8f0e-4d0b-9a53-0d4a5f1b7c21"
+SUBSCRIPTION_IDS = ("b7d0c1e2-4a3f-4c55-8e1d-2f9a6b3c4d5e", "c8e1d2f3-5b40-4d66-9f2e-30ab7c4d5e6f")
+_KEY_ID = "test-signing-key"
+_UNRESTRICTED = Restrictions()
+NOON = 1_773_144_000  # 2026-03-10T12:00:00Z
+
+
+class FakeAuth:
+    """Knows the credentials that the test has admitted; any other is CREDENTIAL_INVALID."""
+
+    def __init__(self) -> None:
+        self.failure: AppError | None = None
+        """Raised by every exchange of a credential while it is set."""
+        self.exchanges: list[str] = []
+        """Credentials in the order in which they were exchanged."""
+        self._callers: dict[str, Caller] = {}
+        self._refusals: dict[str, AppError] = {}
+        self._key = Ed25519PrivateKey.generate()
+        self.admit(API_KEY)
+
+    def admit(
+        self,
+        secret: str,
+        *,
+        scopes: Collection[str] = ALL_SCOPES,
+        restrictions: Restrictions = _UNRESTRICTED,
+    ) -> None:
+        """Let a credential in from now on."""
+        kind = "jwt" if secret.count(".") == 2 else "api_key"
+        self._callers[secret] = Caller(
+            TEAM_ID, "default", f"key:{secret[:8]}", secret[:8], kind, frozenset(scopes), restrictions
+        )
+
+    def refuse(self, secret: str, reason: str) -> None:
+        """Refuse a credential from now on, for example as TOKEN_EXPIRED."""
+        self._callers.pop(secret, None)
+        self._refusals[secret] = unauthenticated(reason, "The credential cannot be accepted.")
+
+    async def find_key(self, key_id: str) -> Any:
+        """Give the public key that passports are checked with."""
+        return self._key.public_key() if key_id == _KEY_ID else None
+
+    async def issue_passport(
+        self, request: auth_pb2.IssuePassportRequest, _call: Call
+    ) -> auth_pb2.IssuePassportResponse:
+        secret = request.api_key or request.bearer
+        self.exchanges.append(secret)
+        if self.failure:
+            raise self.failure
+        if secret not in self._callers:
+            raise self._refusals.get(secret) or unauthenticated("CREDENTIAL_INVALID", "Not known here.")
+        caller = self._callers[secret]
+        expires_at = int(time.time()) + 60
+        return auth_pb2.IssuePassportResponse(
+            passport=auth_pb2.Passport(
+                token=self._passport(caller, request.audience, expires_at),
+                expire_time=Timestamp(seconds=expires_at),
+                caller=_to_proto(caller),
+            )
+        )
+
+    def _passport(self, caller: Caller, audience: str, expires_at: int) -> str:
+        life = {"iss": PASSPORT_ISSUER, "aud": audience, "iat": expires_at - 60, "exp": expires_at}
+        return jwt.encode(
+            {**caller.to_claims(), **life}, self._key, "EdDSA", headers={"typ": PASSPORT_TYPE, "kid": _KEY_ID}
+        )
+
+    async def list_passport_keys(
+        self, _request: auth_pb2.ListPassportKeysRequest, _call: Call
+    ) -> auth_pb2.ListPassportKeysResponse:
+        return auth_pb2.ListPassportKeysResponse(jwks_json='{"keys":[]}')
+
+    async def get_me(self, _request: auth_pb2.GetMeRequest, call: Call) -> auth_pb2.GetMeResponse:
+        return auth_pb2.GetMeResponse(caller=_to_proto(call.require_caller()))
+
+
+def _to_proto(caller: Caller) -> auth_pb2.Caller:
+    limits = caller.restrictions
+    return auth_pb2.Caller(
+        team=auth_pb2.Team(id=caller.team_id, name=caller.team_name),
+        principal=caller.principal,
+        key_id=caller.key_id,
+        credential_kind=auth_pb2.CredentialKind.Value(f"CREDENTIAL_KIND_{caller.credential_kind.upper()}"),
+        scopes=sorted(caller.scopes),
+        restrictions=auth_pb2.Restrictions(
+            read_only=limits.read_only,
+            label_prefix=limits.label_prefix,
+            mailbox_ids=sorted(limits.mailbox_ids),
+        ),
+    )
+
+
+class FakeMailCore:
+    """Answers every RPC: with what the test put into `answers` or `failures`, else with something sensible.
+
+    Both are keyed by the name of the RPC, for example `ListSubscriptions`. Operations run when they are
+    watched or asked for, and stay in `running` while `may_finish` is cleared.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Message] = {}
+        self.failures: dict[str, Exception] = {}
+        self.requests: list[Message] = []
+        self.calls: list[Call] = []
+        self.operations: dict[str, resources_pb2.Operation] = {}
+        self.may_finish = asyncio.Event()
+        self.may_finish.set()
+
+    def last(self, kind: type[M]) -> M:
+        """The last request, which has to be of a kind."""
+        assert isinstance(self.requests[-1], kind), self.requests
+        return self.requests[-1]
+
+    async def list_mailboxes(self, request: Any, call: Call) -> Any:
+        mailbox = resources_pb2.Mailbox(
+            id=MAILBOX_ID,
+            email_address="owner@example.com",
+            state=resources_pb2.MAILBOX_STATE_ACTIVE,
+            create_time=Timestamp(seconds=NOON),
+        )
+        return self._answer(
+            "ListMailboxes", request, call, mail_pb2.ListMailboxesResponse(mailboxes=[mailbox])
+        )
+
+    async def scan_mailbox(self, request: mail_pb2.ScanMailboxRequest, call: Call) -> Any:
+        self._require_mailbox(request.mailbox_id)
+        operation = self._operation(resources_pb2.OPERATION_KIND_SCAN, request.request_id)
+        return self._answer("ScanMailbox", request, call, operation)
+
+    async def list_subscriptions(self, request: mail_pb2.ListSubscriptionsRequest, call: Call) -> Any:
+        self._require_mailbox(request.mailbox_id)
+        rows = [_subscription(subscription_id) for subscription_id in SUBSCRIPTION_IDS]
+        answer = mail_pb2.ListSubscriptionsResponse(subscriptions=rows, total_size=len(rows))
+        return self._answer("ListSubscriptions", request, call, answer)
+
+    async def unsubscribe(self, request: mail_pb2.UnsubscribeRequest, call: Call) -> Any:
+        self._require_mailbox(request.mailbox_id)
+        operation = self._operation(resources_pb2.OPERATION_KIND_UNSUBSCRIBE, request.request_id)
+        return self._answer("Unsubscribe", request, call, operation)
+
+    async def list_unsubscribes(self, request: mail_pb2.ListUnsubscribesRequest, call: Call) -> Any:
+        self._require_mailbox(request.mailbox_id)
+        attempt = resources_pb2.UnsubscribeAttempt(
+            id=str(uuid.uuid4()),
+            subscription_id=SUBSCRIPTION_IDS[0],
+            state=resources_pb2.SUBSCRIPTION_STATE_ACCEPTED,
+            method=resources_pb2.UNSUBSCRIBE_METHOD_ONE_CLICK,
+            reason="ONE_CLICK_ACCEPTED",
+            http_status=200,
+            create_time=Timestamp(seconds=NOON),
+        )
+        answer = mail_pb2.ListUnsubscribesResponse(attempts=[attempt])
+        return self._answer("ListUnsubscribes", request, call, answer)
+
+    async def check_availability(self, request: mail_pb2.CheckAvailabilityRequest, call: Call) -> Any:
+        window = resources_pb2.Interval(start_time=request.start_time, end_time=request.end_time)
+        answer = mail_pb2.CheckAvailabilityResponse(available=True, window=window)
+        return self._answer("CheckAvailability", request, call, answer)
+
+    async def suggest_meeting_intervals(
+        self, request: mail_pb2.SuggestMeetingIntervalsRequest, call: Call
+    ) -> Any:
+        end = Timestamp(seconds=request.start_time.seconds + 1_800)
+        interval = resources_pb2.Interval(start_time=request.start_time, end_time=end)
+        answer = mail_pb2.SuggestMeetingIntervalsResponse(
+            intervals=[interval], time_zone=request.time_zone or "UTC"
+        )
+        return self._answer("SuggestMeetingIntervals", request, call, answer)
+
+    async def get_operation(self, request: mail_pb2.GetOperationRequest, call: Call) -> Any:
+        operation = self._find(request.id)
+        if operation.state == resources_pb2.OPERATION_STATE_QUEUED and self.may_finish.is_set():
+            _finish(operation)
+        return self._answer("GetOperation", request, call, operation)
+
+    async def cancel_operation(self, request: mail_pb2.CancelOperationRequest, call: Call) -> Any:
+        operation = self._find(request.id)
+        operation.state = resources_pb2.OPERATION_STATE_CANCELLED
+        self.may_finish.set()
+        return self._answer("CancelOperation", request, call, operation)
+
+    async def watch_operation(
+        self, request: mail_pb2.WatchOperationRequest, call: Call
+    ) -> AsyncIterator[resources_pb2.Operation]:
+        operation = self._find(request.id)
+        yield self._answer("WatchOperation", request, call, _copy(operation))
+        if operation.state == resources_pb2.OPERATION_STATE_QUEUED:
+            operation.state = resources_pb2.OPERATION_STATE_RUNNING
+            operation.progress.MergeFrom(resources_pb2.Progress(done=1, total=2, phase="fetching"))
+            operation.update_time.seconds += 1
+            yield _copy(operation)
+        if operation.state == resources_pb2.OPERATION_STATE_RUNNING:
+            await self.may_finish.wait()
+            if operation.state == resources_pb2.OPERATION_STATE_RUNNING:
+                _finish(operation)
+            yield _copy(operation)
+
+    def _answer(self, rpc: str, request: Message, call: Call, answer: Message) -> Message:
+        self.requests.append(request)
+        self.calls.append(call)
+        if rpc in self.failures:
+            raise self.failures[rpc]
+        return self.answers.get(rpc, answer)
+
+    def _require_mailbox(self, mailbox_id: str) -> None:
+        if mailbox_id not in ("", "me", MAILBOX_ID):
+            raise not_found("MAILBOX_NOT_FOUND", "There is no such mailbox.")
+
+    def _operation(self, kind: resources_pb2.OperationKind, request_id: str) -> resources_pb2.Operation:
+        for known in self.operations.values():
+            if request_id and known.request_id == request_id:
+                return known
+        made = resources_pb2.Operation(
+            id=str(uuid.uuid4()),
+            kind=kind,
+            state=resources_pb2.OPERATION_STATE_QUEUED,
+            mailbox_id=MAILBOX_ID,
+            create_time=Timestamp(seconds=NOON),
+            update_time=Timestamp(seconds=NOON),
+            request_id=request_id,
+        )
+        self.operations[made.id] = made
+        return made
+
+    def _find(self, operation_id: str) -> resources_pb2.Operation:
+        if operation_id not in self.operations:
+            raise not_found("OPERATION_NOT_FOUND", "There is no such operation.")
+        return self.operations[operation_id]
+
+
+def _subscription(subscription_id: str) -> resources_pb2.Subscription:
+    return resources_pb2.Subscription(
+        id=subscription_id,
+        mailbox_id=MAILBOX_ID,
+        key_kind=resources_pb2.SUBSCRIPTION_KEY_KIND_LIST_ID,
+        key="weekly.news.example.com",
+        display_name="Weekly News",
+        sender="news@example.com",
+        message_count=48,
+        last_seen_time=Timestamp(seconds=NOON),
+        category="ADVERTISING",
+        state=resources_pb2.SUBSCRIPTION_STATE_CANDIDATE,
+        method=resources_pb2.UNSUBSCRIBE_METHOD_ONE_CLICK,
+        method_reason="ONE_CLICK_QUALIFIED",
+        method_explanation="The sender offers one-click unsubscribing and signed the offer.",
+    )
+
+
+def _finish(operation: resources_pb2.Operation) -> None:
+    operation.state = resources_pb2.OPERATION_STATE_SUCCEEDED
+    operation.update_time.seconds += 1
+    operation.progress.CopyFrom(resources_pb2.Progress(done=2, total=2, phase="labelling"))
+    if operation.kind == resources_pb2.OPERATION_KIND_SCAN:
+        operation.scan.CopyFrom(
+            resources_pb2.ScanReport(listed_count=2, scanned_count=2, subscription_count=2)
+        )
+    else:
+        outcome = resources_pb2.UnsubscribeOutcome(
+            subscription_id=SUBSCRIPTION_IDS[0],
+            display_name="Weekly News",
+            state=resources_pb2.SUBSCRIPTION_STATE_ACCEPTED,
+            method=resources_pb2.UNSUBSCRIBE_METHOD_ONE_CLICK,
+            reason="ONE_CLICK_ACCEPTED",
+        )
+        operation.unsubscribe.CopyFrom(resources_pb2.UnsubscribeReport(outcomes=[outcome]))
+
+
+def _copy(operation: resources_pb2.Operation) -> resources_pb2.Operation:
+    copied = resources_pb2.Operation()
+    copied.CopyFrom(operation)
+    return copied
+
+
+@dataclass(slots=True)
+class Backends:
+    """Both services, and how to reach them. `stop_mail` and `start_mail` are an outage."""
+
+    auth: FakeAuth
+    mail: FakeMailCore
+    certificates: CertificateFolder
+    auth_address: str = ""
+    mail_address: str = ""
+    _servers: dict[str, GrpcServer] = field(default_factory=dict)
+
+    def tls(self, service: str) -> TlsFiles:
+        """Certificate files that let the test be `service`."""
+        folder = self.certificates.path
+        return TlsFiles(
+            folder / f"{service}.pem", folder / f"{service}.key", self.certificates.authority_file
+        )
+
+    def environment(self, service: str) -> dict[str, str]:
+        """Environment of an edge's settings."""
+        return {
+            **self.certificates.environment(service),
+            "AUTH_ADDRESS": self.auth_address,
+            "MAIL_CORE_ADDRESS": self.mail_address,
+        }
+
+    async def start_auth(self) -> None:
+        """Serve auth, on the same port as before when there was one."""
+        descriptor = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
+        self.auth_address = await self._start("auth", descriptor, self.auth, self.auth_address)
+
+    async def start_mail(self) -> None:
+        """Serve the mail core, on the same port as before when there was one."""
+        descriptor = mail_pb2.DESCRIPTOR.services_by_name["MailService"]
+        self.mail_address = await self._start("mail_core", descriptor, self.mail, self.mail_address)
+
+    async def stop_auth(self) -> None:
+        """Let auth go away."""
+        await self._servers.pop("auth").stop(0)
+
+    async def stop_mail(self) -> None:
+        """Let the mail core go away in the middle of whatever it does."""
+        await self._servers.pop("mail_core").stop(0)
+
+    async def stop(self) -> None:
+        """Stop what is running."""
+        await asyncio.gather(*(server.stop(0) for server in self._servers.values()))
+
+    async def _start(self, name: str, descriptor: Any, handler: object, address: str) -> str:
+        dispatcher = Dispatcher(name, PassportVerifier(name, self.auth.find_key))
+        server = GrpcServer(dispatcher, self.tls(name), [Service(descriptor, handler)])
+        port = await server.start(address or "127.0.0.1:0")
+        self._servers[name] = server
+        return f"127.0.0.1:{port}"
+
+
+@asynccontextmanager
+async def running_backends(folder: Path) -> AsyncIterator[Backends]:
+    """Run both services inside the block. Certificates in `folder` are kept when they are there."""
+    certificates = CertificateFolder(folder)
+    ensure_certificates(certificates, utc_now())
+    backends = Backends(FakeAuth(), FakeMailCore(), certificates)
+    await backends.start_auth()
+    await backends.start_mail()
+    try:
+        yield backends
+    finally:
+        await backends.stop()
