@@ -1,0 +1,46 @@
+"""The refusals of a credential. They say which documented rule it broke and nothing more.
+
+Everything that could tell a guesser how close they came is one and the same CREDENTIAL_INVALID.
+"""
+
+from services.common.errors import AppError, unauthenticated
+
+
+def credential_missing() -> AppError:
+    """No credential was sent."""
+    return unauthenticated("CREDENTIAL_MISSING", "Send an API key or a bearer token.")
+
+
+def credential_invalid() -> AppError:
+    """Unknown, malformed, wrongly signed, for somebody else: deliberately not told apart."""
+    return unauthenticated("CREDENTIAL_INVALID", "The credential cannot be accepted.")
+
+
+def kind_refused(accepted: str) -> AppError:
+    """A kind of credential that the mode of this edge does not take. Judged by form alone."""
+    return unauthenticated("CREDENTIAL_KIND_REFUSED", f"This endpoint accepts {accepted} only.")
+
+
+def token_type_refused() -> AppError:
+    """A token that was made for another purpose (RFC 8725 §3.11)."""
+    return unauthenticated("TOKEN_TYPE_REFUSED", "This kind of token is not accepted here.")
+
+
+def token_expired() -> AppError:
+    """A genuine token after its `exp`."""
+    return unauthenticated("TOKEN_EXPIRED", "The token has expired.")
+
+
+def token_not_yet_valid() -> AppError:
+    """A genuine token before its `nbf`, or issued in the future."""
+    return unauthenticated("TOKEN_NOT_YET_VALID", "The token is not valid yet.")
+
+
+def key_expired() -> AppError:
+    """A genuine API key after its end."""
+    return unauthenticated("KEY_EXPIRED", "The API key has expired.")
+
+
+def key_revoked() -> AppError:
+    """A genuine API key that was taken back."""
+    return unauthenticated("KEY_REVOKED", "The API key was revoked.")

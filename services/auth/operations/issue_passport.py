@@ -1,0 +1,75 @@
+"""Exchanges a credential for a passport."""
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Literal
+
+from services.auth.domain.api_key import has_key_form
+from services.auth.domain.modes import AuthMode, Modes
+from services.auth.domain.passport import Authenticated, Statement, check_audience
+from services.auth.domain.refusals import credential_invalid, credential_missing, kind_refused
+from services.auth.domain.token import MAX_CREDENTIAL_CHARS, parse_token
+from services.auth.operations.check_api_key import CheckApiKey
+from services.auth.operations.check_token import CheckToken
+from services.auth.ports import Clock, PassportKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A credential as a client sent it: `X-API-Key`, or the value of `Authorization: Bearer`."""
+
+    kind: Literal["api_key", "bearer"]
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Passport:
+    """A signed statement and what it says."""
+
+    token: str = field(repr=False)
+    statement: Statement
+
+
+@dataclass(frozen=True, slots=True)
+class IssuePassport:
+    """Check a credential by the mode of the edge that presents it. `check_token`: if a mode needs it."""
+
+    modes: Modes
+    check_api_key: CheckApiKey
+    check_token: CheckToken | None
+    passport_keys: PassportKeys
+    clock: Clock
+
+    async def __call__(self, presented: Presented, audience: str, peer: str) -> Passport:
+        """Answer with a passport for one backend. Raises AppError with the reasons of the contract."""
+        check_audience(audience)
+        if not presented.secret:
+            raise credential_missing()
+        if len(presented.secret) > MAX_CREDENTIAL_CHARS:
+            raise credential_invalid()
+        mode = self.modes.for_peer(peer)
+        who = await (self._bearer if presented.kind == "bearer" else self._key)(presented.secret, mode)
+        statement = Statement.about(who, audience, self.clock().timestamp(), secrets.token_hex(16))
+        return Passport(self.passport_keys.sign(statement.to_claims()), statement)
+
+    async def _key(self, secret: str, mode: AuthMode) -> Authenticated:
+        if not mode.takes_keys:
+            raise kind_refused("bearer tokens")
+        who = await self.check_api_key(secret)
+        if who is None:
+            raise credential_invalid()
+        return who
+
+    async def _bearer(self, secret: str, mode: AuthMode) -> Authenticated:
+        who = await self.check_api_key(secret) if mode.takes_keys else None
+        if who is not None:
+            return who
+        if mode.takes_tokens and self.check_token is not None:
+            return await self._token(secret, self.check_token, mode)
+        parse_token(secret)
+        raise kind_refused("API keys")
+
+    async def _token(self, secret: str, check_token: CheckToken, mode: AuthMode) -> Authenticated:
+        if has_key_form(secret) and not mode.takes_keys:
+            raise kind_refused("bearer tokens")
+        return await check_token(secret)
