@@ -35,6 +35,8 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=_POOL_TIMEOUT_S,
+            # The text of a database error ends up in the log; the values of a statement must not.
+            hide_parameters=True,
             connect_args={"connect_timeout": _CONNECT_TIMEOUT_S},
         )
 
