@@ -1,4 +1,4 @@
-"""Google's batch endpoint: up to 100 calls in one multipart/mixed request, run concurrently, refused one by one."""
+"""Google's batch endpoint: up to 100 calls in one multipart/mixed request, run at once, refused singly."""
 
 import asyncio
 import json

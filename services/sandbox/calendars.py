@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event. An all-day event has dates (end excluded) and lasts from midnight to midnight of its calendar."""
+    """One event. An all-day event has dates, end excluded: from midnight to midnight of its calendar."""
 
     summary: str
     start: datetime | date
@@ -75,7 +75,7 @@ def _merged(spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, 
 
 
 def working_weeks(now: datetime, owner: str) -> CalendarBook:
-    """Four ordinary weeks around now: meetings, a tentative one, a free one, an all-day one, a family calendar."""
+    """Ordinary weeks around now: meetings, a tentative, a free, an all-day one, and a family calendar."""
     zone = ZoneInfo("Europe/Paris")
     monday = now.astimezone(zone).date() - timedelta(days=now.astimezone(zone).weekday())
     work = Calendar(owner, owner, "Europe/Paris", is_primary=True)

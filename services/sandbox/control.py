@@ -90,11 +90,11 @@ class Control:
         return {"delivered": [{"id": item.id, "threadId": item.thread_id} for item in delivered]}
 
     async def order_faults(self, request: web.Request) -> dict[str, Any]:
-        """Order trouble, or end it. Any of these fields, in one object:
+        """Order trouble, or end it, by any of these fields in one object.
 
-        api: list of {"method": "gmail.users.messages.get" or a glob, or "token"; "count": 1; "status", "reason",
-             "retry_after_s": an error; "delay_s": wait first; "drop": close the connection; "acts": do it, then
-             suffer, so that only the answer is lost}
+        api: list of {"method": "gmail.users.messages.get" or a glob, or "token"; "count": 1;
+             "status", "reason", "retry_after_s": an error; "delay_s": wait first;
+             "drop": close the connection; "acts": do it, then suffer, so that only the answer is lost}
         revoke_grant, restore_grant, expire_access_tokens, forget_history, clear: true
         hold_senders, release_senders: list of list names, or ["*"] for all
         calendar_errors: {"calendar id": "internalError"}; null ends it
@@ -102,10 +102,8 @@ class Control:
         body = Body.parse(await read_body(request, 1 << 20))
         faults = [_fault(item) for item in body.objects("api")]
         held = [name if name == "*" else _known(name).name for name in body.strings("hold_senders")]
-        calendar_errors = body.object("calendar_errors")
-        reasons = {
-            name: (calendar_errors or Body({})).text(name) for name in (calendar_errors or Body({})).values
-        }
+        calendars = body.object("calendar_errors") or Body({})
+        reasons = {name: calendars.text(name) for name in calendars.values}
         self._switch(body)
         self._world.faults.waiting.extend(faults)
         for name in held:

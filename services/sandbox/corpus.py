@@ -44,8 +44,8 @@ def read_messages(source: Path) -> Iterator[bytes]:
 def split_mbox(content: bytes) -> list[bytes]:
     """Messages of an mbox without their `From ` lines.
 
-    A line starts a message when a header follows it and either a blank line (or nothing) comes before it, or it
-    bears a date: so a sentence that starts with "From" stays where it is.
+    A line starts a message when a header follows it and either a blank line (or nothing) comes before it,
+    or it bears a date: so a sentence that starts with "From" stays where it is.
     """
     starts = [match for match in _FROM_LINE.finditer(content) if _separates(content, match)]
     if not starts or starts[0].start() > 0:

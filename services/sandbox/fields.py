@@ -1,4 +1,4 @@
-"""Partial responses: the `fields` parameter of every Google API, for example `messages(id,threadId),nextPageToken`."""
+"""Partial responses: the `fields` parameter of Google's APIs, like `messages(id,threadId),nextPageToken`."""
 
 import re
 from typing import Any

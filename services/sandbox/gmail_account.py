@@ -60,7 +60,7 @@ def list_history(call: Call) -> dict[str, Any]:
     size = call.query.integer("maxResults", 100, low=1, high=500)
     kinds = call.query.many("historyTypes") or list(KINDS)
     if unknown := set(kinds) - set(KINDS):
-        raise invalid(f"Invalid value at 'history_types', \"{sorted(unknown)[0][:40]}\"")
+        raise invalid(f"Invalid value at 'history_types', \"{min(unknown)[:40]}\"")
     label = call.query.text("labelId")
     after = max(start, _page_start(call.query.text("pageToken")))
     changes = [change for change in mailbox.history.since(start) if change.id > after]

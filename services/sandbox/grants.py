@@ -41,7 +41,7 @@ class Grants:
         """Answer a refresh_token grant.
 
         Raises:
-            TokenError: as Google words it: invalid_request, invalid_client, unsupported_grant_type, invalid_grant.
+            TokenError: invalid_request, invalid_client, unsupported_grant_type or invalid_grant.
 
         """
         grant_type = form.get("grant_type", "")

@@ -1,8 +1,8 @@
-"""The mailing lists that write to the sandbox mailbox: one row each, with how its headers look, how its host
-behaves, and what a careful client does with it.
+"""The mailing lists that write to the sandbox mailbox, one row each.
 
-A URI template may hold `{senders}` (base URL of the senders' hosts) and `{token}` (the subscriber's token, never
-guessable from the list alone). Each row is one ordinary case or one trap, named in `note`.
+A row says how the headers of its mail look, how its host behaves, and what a careful client does with it;
+it is one ordinary case or one trap, named in `note`. A URI template may hold `{senders}` (base URL of the
+senders' hosts), `{name}` of the list and `{token}` of the subscriber.
 """
 
 from dataclasses import dataclass
@@ -71,6 +71,7 @@ class MailingList:
     gmail_labels: tuple[str, ...] = ("CATEGORY_PROMOTIONS",)
     in_spam: bool = False
     is_discussion: bool = False
+    things: tuple[str, ...] = ()  # instead of the topic's
     to_alias: bool = False
 
     @property
@@ -283,6 +284,7 @@ LISTS: tuple[MailingList, ...] = (
         senders=("coach@fitforge.example",),
         list_id="coach.fitforge.example",
         topic=Topic.SHOP,
+        things=("kettlebells", "coaching plans", "resistance bands"),
         count=7,
         every_days=6,
         answer=Answer.BROKEN,
@@ -319,6 +321,7 @@ LISTS: tuple[MailingList, ...] = (
         senders=("drops@sneakerdrops.example",),
         list_id="drops.sneakerdrops.example",
         topic=Topic.SHOP,
+        things=("running shoes", "retro sneakers", "trail shoes"),
         count=8,
         every_days=5,
         answer=Answer.DROPS,
@@ -344,6 +347,7 @@ LISTS: tuple[MailingList, ...] = (
         senders=("cellar@winecellar.example",),
         list_id="cellar.winecellar.example",
         topic=Topic.SHOP,
+        things=("red wine", "a case of Beaujolais", "cellar tours"),
         count=6,
         every_days=8,
         dkim=Dkim.LACKS_POST,
@@ -416,6 +420,7 @@ LISTS: tuple[MailingList, ...] = (
         senders=("contact@salletonique.example",),
         list_id=None,
         topic=Topic.SHOP_FR,
+        things=("les abonnements", "les cours collectifs"),
         count=5,
         every_days=9,
         post=None,
@@ -479,6 +484,7 @@ LISTS: tuple[MailingList, ...] = (
         senders=("lettre@jardinagefacile.example",),
         list_id="lettre.jardinagefacile.example",
         topic=Topic.CULTURE_FR,
+        things=("les semis de saison", "le compost", "la taille des rosiers"),
         count=6,
         every_days=7,
         unsubscribe=(
@@ -543,6 +549,7 @@ LISTS: tuple[MailingList, ...] = (
         senders=("print@injectink.example",),
         list_id="print.injectink.example",
         topic=Topic.SHOP,
+        things=("printer ink", "photo paper"),
         count=4,
         every_days=10,
         unsubscribe=(

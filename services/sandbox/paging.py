@@ -1,4 +1,4 @@
-"""Page tokens: where a listing stopped, so that mail arriving meanwhile neither repeats nor hides a message."""
+"""Page tokens: where a listing stopped, so that mail arriving meanwhile repeats and hides nothing."""
 
 import re
 

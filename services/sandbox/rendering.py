@@ -92,9 +92,9 @@ def _part(part: MimeMessage, part_id: str, numbers: list[int] | None = None) -> 
         rendered["parts"] = [_part(child, f"{prefix}{n}", numbers) for n, child in enumerate(children)]
         return rendered
     content = rfc822.part_bytes(part)
-    rendered["body"] = {"size": len(content)}
+    body: Json = {"size": len(content)}
     if filename:
-        rendered["body"]["attachmentId"] = f"ANGjdJ{number:04d}"
+        body["attachmentId"] = f"ANGjdJ{number:04d}"
     elif content:
-        rendered["body"]["data"] = urlsafe_b64encode(content).decode("ascii")
-    return rendered
+        body["data"] = urlsafe_b64encode(content).decode("ascii")
+    return {**rendered, "body": body}

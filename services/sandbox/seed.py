@@ -16,8 +16,8 @@ _SEED = 8058
 def seed(mailbox: Mailbox, senders: SenderBook, now: datetime) -> int:
     """Store all seeded mail, oldest first, and return how many."""
     random = Random(_SEED)
-    mails = [*conversations(mailbox.display_name, mailbox.address, now, random)]
-    mails += transactions(mailbox.address, now, random)
+    owner = (mailbox.display_name, mailbox.address)
+    mails = [*conversations(owner, now, random), *transactions(owner, now, random)]
     for mailing_list in LISTS:
         mails += _issues(mailing_list, senders, now, random)
     mails.sort(key=lambda mail: mail.instant)

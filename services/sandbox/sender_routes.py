@@ -56,9 +56,7 @@ class SenderHosts:
 
     def _show(self, request: web.Request, mailing_list: MailingList) -> web.Response:
         """A page for the person: its button posts. Looking at it ends nothing."""
-        action = html.escape(request.path_qs, quote=True)
-        button = f'<form method="post" action="{action}"><button name="confirm" value="yes">Unsubscribe</button></form>'
-        return _page(200, mailing_list.title, f"Leave {mailing_list.title}?", button)
+        return _page(200, mailing_list.title, f"Leave {mailing_list.title}?", _button(request, "Unsubscribe"))
 
     def _confirmed(self, request: web.Request, mailing_list: MailingList, body: bytes) -> web.Response:
         self._world.senders.end(mailing_list)
@@ -128,8 +126,14 @@ async def _read(request: web.Request) -> bytes:
 
 
 def _page(status: int, title: str, text: str, extra: str = "") -> web.Response:
-    shown = f"<!doctype html><title>{html.escape(title)}</title><h1>{html.escape(title)}</h1><p>{html.escape(text)}</p>"
-    return web.Response(status=status, text=shown + extra, content_type="text/html")
+    shown = html.escape(title)
+    page = f"<!doctype html><title>{shown}</title><h1>{shown}</h1><p>{html.escape(text)}</p>{extra}"
+    return web.Response(status=status, text=page, content_type="text/html")
+
+
+def _button(request: web.Request, text: str) -> str:
+    action = html.escape(request.path_qs, quote=True)
+    return f'<form method="post" action="{action}"><button name="confirm" value="yes">{text}</button></form>'
 
 
 async def _ok(_: web.Request) -> web.StreamResponse:
@@ -153,11 +157,7 @@ async def _redirect(request: web.Request) -> web.StreamResponse:
 
 
 async def _confirm(request: web.Request) -> web.StreamResponse:
-    action = html.escape(request.path_qs, quote=True)
-    form = (
-        f'<form method="post" action="{action}"><button name="confirm" value="yes">Yes, leave</button></form>'
-    )
-    return _page(200, "Are you sure?", "One more click and you are out.", form)
+    return _page(200, "Are you sure?", "One more click and you are out.", _button(request, "Yes, leave"))
 
 
 async def _expired(_: web.Request) -> web.StreamResponse:

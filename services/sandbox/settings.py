@@ -13,26 +13,23 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     listen: str = Field(default="127.0.0.1:0", description="host:port of the local Google; port 0 takes any")
-    senders_listen: str = Field(default="127.0.0.1:0", description="host:port of the senders' unsubscribe hosts")
-    ready_file: Path | None = Field(default=None, description="gets service, pid and addresses as JSON when serving")
-    sandbox_corpus: Path | None = Field(
-        None, description="folder of .eml files or one mbox, instead of seeds"
+    senders_listen: str = Field(
+        default="127.0.0.1:0", description="host:port of the senders' unsubscribe hosts"
     )
-    sandbox_quota_table: Literal["2026", "2025"] = Field(default="2026", description="which of Gmail's unit tables")
-    sandbox_quota_units_per_minute: int | None = Field(default=None, gt=0, description="instead of the table's limit")
+    ready_file: Path | None = Field(
+        default=None, description="gets service, pid and addresses as JSON when serving"
+    )
+    sandbox_corpus: Path | None = Field(
+        default=None, description="folder of .eml files or one mbox, instead of seeds"
+    )
+    sandbox_quota_table: Literal["2026", "2025"] = Field(
+        default="2026", description="which of Gmail's unit tables"
+    )
+    sandbox_quota_units_per_minute: int | None = Field(
+        default=None, gt=0, description="instead of the table's limit"
+    )
     sandbox_now: AwareDatetime | None = Field(default=None, description="what seeded dates are relative to")
     sandbox_token_ttl_s: int = Field(default=3599, gt=0, description="life of an access token")
-    sandbox_latency_ms: float = Field(default=0, ge=0, le=10_000, description="time that each Google call takes")
-
-
-def host_and_port(listen: str) -> tuple[str, int]:
-    """Split `host:port`; IPv6 hosts stand in brackets.
-
-    Raises:
-        ValueError: there is no port, or it is not a number.
-
-    """
-    host, separator, port = listen.rpartition(":")
-    if not separator:
-        raise ValueError(f"{listen!r} is not host:port")
-    return host.strip("[]"), int(port)
+    sandbox_latency_ms: float = Field(
+        default=0, ge=0, le=10_000, description="time that each Google call takes"
+    )

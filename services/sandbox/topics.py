@@ -247,7 +247,7 @@ TEXTS: dict[Topic, Texts] = {
             "[aio-dev] patch: {thing}",
         ),
         (
-            "On Tuesday {person} wrote:\n> does {thing} survive a cancelled task?\n\nYes, if the scope is shielded.",
+            "On Tuesday {person} wrote:\n> does {thing} survive cancellation?\n\nYes, when shielded.",
             "I measured {thing} on two cores; numbers in the thread. Review is welcome.",
         ),
         ("task groups", "TLS start-up", "connection pools", "the DNS resolver", "back-pressure"),

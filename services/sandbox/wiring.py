@@ -1,15 +1,13 @@
 """Builds the sandbox: senders first, since the mail links to their address, then mailbox and Google."""
 
-import json
-import os
 import socket
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from aiohttp import web
 
+from services.common.lifecycle import split_address
 from services.sandbox.calendars import working_weeks
 from services.sandbox.control import Control
 from services.sandbox.corpus import import_corpus
@@ -22,7 +20,7 @@ from services.sandbox.quota import TABLES, Ledger, QuotaTable
 from services.sandbox.seed import seed
 from services.sandbox.sender_routes import SenderHosts
 from services.sandbox.senders import SenderBook
-from services.sandbox.settings import Settings, host_and_port
+from services.sandbox.settings import Settings
 from services.sandbox.world import Clock, World
 
 OWNER = "Camille Moreau"
@@ -88,17 +86,8 @@ def google_application(world: World) -> web.Application:
     return app
 
 
-def announce(ready_file: Path, sandbox: Sandbox) -> None:
-    """Write where the sandbox serves, whole or not at all."""
-    addresses = {"google": sandbox.google_url, "senders": sandbox.senders_url}
-    content = json.dumps({"service": "sandbox", "pid": os.getpid(), "addresses": addresses})
-    draft = ready_file.with_name(f".{ready_file.name}.{os.getpid()}")
-    draft.write_text(content)
-    draft.replace(ready_file)
-
-
 def _bind(listen: str) -> socket.socket:
-    host, port = host_and_port(listen)
+    host, port = split_address(listen)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.create_server((host, port), family=family)
     bound.setblocking(False)
