@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -82,7 +82,7 @@ class MeetingRequest:
 
     duration_minutes: int = 30
     time_zone: str = "UTC"
-    working_hours: WorkingHours = WorkingHours()
+    working_hours: WorkingHours = field(default_factory=WorkingHours)
     buffer_minutes: int = 0
     step_minutes: int = 30
     max_intervals: int = 5
