@@ -1,0 +1,53 @@
+"""What the MCP edge reads from its environment."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from mcp.server.transport_security import TransportSecuritySettings
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+from services.common.settings import EdgeSettings
+
+_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+class McpSettings(EdgeSettings):
+    """Settings of the MCP edge. Lists are comma separated; hosts may end in `:*` for any port."""
+
+    mcp_enable_mutation_tools: bool = False
+    mcp_allowed_hosts: CommaSeparated = ()
+    mcp_allowed_origins: CommaSeparated = ()
+    mcp_resource_server_url: str = ""
+    mcp_operation_wait_s: Annotated[float, Field(ge=0, le=600)] = 55.0
+
+    def transport_security(self) -> TransportSecuritySettings:
+        """Say which Host and Origin headers are served: loopback, our public names, and those configured."""
+        hosts = [*_LOOPBACK_HOSTS, *self._own_hosts(), *self.mcp_allowed_hosts]
+        origins = [*(f"http://{host}" for host in _LOOPBACK_HOSTS), *self.mcp_allowed_origins]
+        return TransportSecuritySettings(
+            allowed_hosts=_with_any_port(hosts), allowed_origins=_with_any_port(origins)
+        )
+
+    def _own_hosts(self) -> list[str]:
+        urls = (self.mcp_resource_server_url, self.public_url)
+        return [host for host in (urlsplit(url).netloc for url in urls) if host]
+
+
+def _with_any_port(names: list[str]) -> list[str]:
+    bare = [name for name in names if not _names_port(name)]
+    return sorted({*names, *(f"{name}:*" for name in bare)})
+
+
+def _names_port(name: str) -> bool:
+    _, _, port = name.rpartition(":")
+    return port == "*" or port.isdecimal()

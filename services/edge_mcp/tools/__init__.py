@@ -1,0 +1,1 @@
+"""The tools, one module each, named as the five actions are named everywhere."""
