@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import AsyncConnection, sql
@@ -137,13 +137,15 @@ def _roles(name: str) -> tuple[str, str]:
 def with_role(url: str, role: str | None, password: str | None, database: str) -> str:
     """The same server with another database and, when given, another role."""
     parts = urlsplit(url)
-    query = [
-        (key, value) for key, value in parse_qsl(parts.query) if key not in {"user", "password", "dbname"}
-    ]
-    address = parts.netloc.rpartition("@")[2]
-    login = parts.netloc.rpartition("@")[0] if role is None else f"{quote(role)}:{quote(password or '')}"
+    login, _, address = parts.netloc.rpartition("@")
+    dropped = {"dbname"}
+    if role is not None:
+        login = f"{role}:{quote(password or '', safe='')}"
+        dropped |= {"user", "password"}
+    # Kept as written: libpq and urllib disagree about "+" in a query.
+    query = "&".join(item for item in parts.query.split("&") if item.partition("=")[0] not in dropped)
     netloc = f"{login}@{address}" if login else address
-    return urlunsplit(("postgresql", netloc, f"/{quote(database)}", urlencode(query), ""))
+    return urlunsplit(("postgresql", netloc, f"/{database}", query, ""))
 
 
 def _first_line(error: psycopg.Error) -> str:
