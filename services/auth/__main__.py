@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy.exc import OperationalError
+
 from services.auth.settings import AuthSettings, MigrationSettings, describe
 from services.auth.wiring import SERVICE, Auth, built
 from services.common import telemetry
@@ -30,7 +32,11 @@ def main(arguments: list[str]) -> None:
 def migrate(settings: MigrationSettings) -> None:
     """Bring the database to the newest revision, as the owner of its schema."""
     telemetry.start(SERVICE, settings)
-    upgrade(_MIGRATIONS, settings.database_owner_url, settings.database_url)
+    try:
+        upgrade(_MIGRATIONS, settings.database_owner_url, settings.database_url)
+    except OperationalError as error:
+        raise SystemExit(f"The database cannot be migrated: {error.orig}") from None
+    get_logger().info("migrated")
 
 
 def serve(settings: AuthSettings) -> None:

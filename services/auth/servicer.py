@@ -27,7 +27,8 @@ class AuthServicer:
         self, request: auth_pb2.IssuePassportRequest, call: Call
     ) -> auth_pb2.IssuePassportResponse:
         """Exchange a credential for a passport."""
-        presented = Presented("bearer" if request.bearer else "api_key", request.bearer or request.api_key)
+        kind = request.WhichOneof("credential") or "api_key"
+        presented = Presented(kind, request.bearer if kind == "bearer" else request.api_key)
         passport = await self.issue(presented, request.audience, call.peer)
         return auth_pb2.IssuePassportResponse(passport=_passport(passport))
 

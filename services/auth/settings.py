@@ -25,6 +25,10 @@ JWKS_ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 
 _NONE: Final = SecretStr("")
 
+DatabaseUrl = Annotated[str, Field(pattern="^postgres(ql)?://")]
+Name = Annotated[str, Field(pattern=r"^[\x21-\x7e]{0,512}$")]
+"""Printable ASCII, at most 512 characters: it becomes a part of every passport."""
+
 
 class AuthSettings(DatabaseSettings):
     """Settings of `python -m services.auth`."""
@@ -38,8 +42,8 @@ class AuthSettings(DatabaseSettings):
     auth_jwt_secret_previous: SecretStr = _NONE
     auth_jwt_secret_previous_file: Path | None = None
     auth_jwt_jwks_url: str = ""
-    auth_jwt_issuer: Annotated[str, Field(max_length=512)] = ""
-    auth_jwt_audience: Annotated[str, Field(max_length=512)] = ""
+    auth_jwt_issuer: Name = ""
+    auth_jwt_audience: Name = ""
     auth_jwt_algorithms: str = ""
     auth_jwt_leeway_s: Annotated[float, Field(ge=0, le=MAX_LEEWAY_S)] = 30.0
     passport_key_file: Path
@@ -63,6 +67,8 @@ class AuthSettings(DatabaseSettings):
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         problems = [*self._key_problems(), *self._token_problems()]
+        if not problems and set(self.agent_api_keys) & set(self.jwt_secrets):
+            problems.append("AGENT_API_KEY and AUTH_JWT_SECRET are the same; set a secret for each purpose")
         if problems:
             raise ValueError("\n  ".join(problems))
         return self
@@ -155,8 +161,15 @@ class AuthSettings(DatabaseSettings):
 class MigrationSettings(BaseServiceSettings):
     """Settings of `python -m services.auth migrate`."""
 
-    database_url: Annotated[str, Field(pattern="^postgres(ql)?://")]
-    database_owner_url: Annotated[str, Field(pattern="^postgres(ql)?://")]
+    database_url: DatabaseUrl
+    database_owner_url: DatabaseUrl
+
+    @model_validator(mode="after")
+    def _has_two_roles(self) -> Self:
+        app, owner = (urlsplit(url).username for url in (self.database_url, self.database_owner_url))
+        if not app or not owner or app == owner:
+            raise ValueError("DATABASE_URL and DATABASE_OWNER_URL must name two different users")
+        return self
 
 
 def _secret(value: SecretStr, file: Path | None, name: str) -> str:

@@ -104,7 +104,11 @@ def _check_type(header: Mapping[str, Any]) -> None:
 
 def is_key_id(value: object) -> bool:
     """Whether a `kid` is absent or a short name. It is only ever compared, never part of a path or query."""
-    return value is None or (isinstance(value, str) and len(value) <= _MAX_NAME_CHARS and value.isprintable())
+    if value is None:
+        return True
+    return (
+        isinstance(value, str) and len(value) <= _MAX_NAME_CHARS and value.isascii() and value.isprintable()
+    )
 
 
 def _check_issuer(claims: Mapping[str, Any], rules: TokenRules) -> None:
