@@ -11,17 +11,30 @@ import sqlalchemy as sa
 from alembic import command, context, op
 from alembic.config import Config
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
+from services.common import telemetry
 from services.common.database import TEAM_SETTING, sqlalchemy_url
+from services.common.settings import MigrationSettings
 
 CURRENT_TEAM: Final = f"nullif(current_setting('{TEAM_SETTING}', true), '')::uuid"
 """SQL for the team of the transaction; NULL, which equals nothing, when none was set."""
 
 
+def migrate(service: str, folder: Path, settings: MigrationSettings) -> None:
+    """Bring a service's database to the newest revision, or leave with a message that says why not."""
+    telemetry.start(service, settings)
+    try:
+        upgrade(folder, settings.database_owner_url, settings.database_url)
+    except OperationalError as error:
+        raise SystemExit(f"The database cannot be migrated: {error.orig}") from None
+    telemetry.get_logger().info("migrated")
+
+
 def upgrade(folder: Path, owner_url: str, app_url: str) -> None:
     """Bring a database to the newest revision in `folder` and let the application role use it."""
     config = Config()
-    config.set_main_option("script_location", str(folder))
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.attributes["owner_url"] = owner_url
     config.attributes["app_role"] = make_url(sqlalchemy_url(app_url)).username
     command.upgrade(config, "head")
