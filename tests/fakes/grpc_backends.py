@@ -71,11 +71,12 @@ class FakeAuth:
         *,
         scopes: Collection[str] = ALL_SCOPES,
         restrictions: Restrictions = _UNRESTRICTED,
+        team_id: str = TEAM_ID,
     ) -> None:
         """Let a credential in from now on."""
         kind = "jwt" if secret.count(".") == 2 else "api_key"
         self._callers[secret] = Caller(
-            TEAM_ID, "default", f"key:{secret[:8]}", secret[:8], kind, frozenset(scopes), restrictions
+            team_id, "default", f"key:{secret[:8]}", secret[:8], kind, frozenset(scopes), restrictions
         )
 
     def refuse(self, secret: str, reason: str) -> None:
@@ -215,7 +216,7 @@ class FakeMailCore:
         return self._answer("SuggestMeetingIntervals", request, call, answer)
 
     async def get_operation(self, request: mail_pb2.GetOperationRequest, call: Call) -> Any:
-        operation = self._find(request.id)
+        operation = self._find(request.id or self._id_of(request.request_id))
         if operation.state == resources_pb2.OPERATION_STATE_QUEUED and self.may_finish.is_set():
             _finish(operation)
         return self._answer("GetOperation", request, call, operation)
@@ -268,6 +269,10 @@ class FakeMailCore:
         )
         self.operations[made.id] = made
         return made
+
+    def _id_of(self, request_id: str) -> str:
+        known = (o.id for o in self.operations.values() if request_id and o.request_id == request_id)
+        return next(known, "")
 
     def _find(self, operation_id: str) -> resources_pb2.Operation:
         if operation_id not in self.operations:
