@@ -52,35 +52,45 @@ class Channel:
         self._checked_at = time.monotonic()
         self._wire = self._connect()
         self._closing: set[asyncio.Task[None]] = set()
+        self._methods: list[_Method] = []
 
     def unary_unary(
         self, path: str, request_serializer: Any, response_deserializer: Any, **_: Any
     ) -> "UnaryMethod":
         """Make a method that answers once. Called by generated stubs."""
-        return UnaryMethod(
+        method = UnaryMethod(
             self, path, lambda wire: wire.unary_unary(path, request_serializer, response_deserializer)
         )
+        self._methods.append(method)
+        return method
 
     def unary_stream(
         self, path: str, request_serializer: Any, response_deserializer: Any, **_: Any
     ) -> "StreamMethod":
         """Make a method that answers with a stream. Called by generated stubs."""
-        return StreamMethod(
+        method = StreamMethod(
             self, path, lambda wire: wire.unary_stream(path, request_serializer, response_deserializer)
         )
+        self._methods.append(method)
+        return method
 
     async def is_serving(self, timeout_s: float = 1.0) -> bool:
         """Ask the peer's health service (grpc.health.v1)."""
         try:
             stub = health_pb2_grpc.HealthStub(self.wire())
-            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)  # pyright: ignore[reportAttributeAccessIssue]
+            check: Any = stub.Check  # pyright: ignore[reportAttributeAccessIssue]
+            answer = await check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
         except aio.AioRpcError:
             return False
         return answer.status == health_pb2.HealthCheckResponse.SERVING
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connection for good."""
         await self._wire.close()
+        # gRPC's objects complain when they outlive the interpreter, as in some cache that holds on to us.
+        for method in self._methods:
+            method.release()
+        del self._wire
 
     def wire(self) -> aio.Channel:
         """The gRPC channel to use now."""
@@ -118,6 +128,10 @@ class _Method:
         if wire is not self._bound_to:
             self._bound_to, self._bound = wire, self._bind(wire)
         return self._bound
+
+    def release(self) -> None:
+        """Let go of gRPC's objects."""
+        self._bound_to = self._bound = None
 
     async def _metadata(self) -> list[tuple[str, str]]:
         metadata: list[tuple[str, str]] = []

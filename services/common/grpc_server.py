@@ -54,13 +54,13 @@ class GrpcServer:
         self.port = 0
 
     async def start(self, listen: str) -> int:
-        """Bind and serve; returns the port. Raises OSError when the address is taken."""
+        """Bind and serve, unready; returns the port. Raises OSError when the address is taken."""
         try:
             self.port = self._server.add_secure_port(listen, self._tls.server_credentials())
         except RuntimeError as error:
             raise OSError(f"cannot listen on {listen}: is the port taken?") from error
+        await self.set_serving(False)
         await self._server.start()
-        await self.set_serving(True)
         return self.port
 
     async def set_serving(self, is_serving: bool) -> None:

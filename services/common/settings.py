@@ -7,6 +7,7 @@ runbook of the personal agent used them) and are `SecretStr`, so that no repr sh
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -58,17 +59,27 @@ class EdgeSettings(TlsSettings):
     request_timeout_s: Annotated[float, Field(ge=1, le=600)] = 30.0
 
 
+DatabaseUrl = Annotated[str, Field(pattern="^postgres(ql)?://")]
+
+
 class DatabaseSettings(TlsSettings):
     """Settings of a service that owns a database."""
 
-    database_url: str
-    database_owner_url: str = ""
+    database_url: DatabaseUrl = Field(repr=False)
     database_pool_size: Annotated[int, Field(ge=1, le=100)] = 10
 
+
+class MigrationSettings(BaseServiceSettings):
+    """Settings of `python -m services.<name> migrate`: who owns the schema, and who uses it."""
+
+    database_url: DatabaseUrl = Field(repr=False)
+    database_owner_url: DatabaseUrl = Field(repr=False)
+
     @model_validator(mode="after")
-    def _is_postgresql(self) -> Self:
-        if not self.database_url.startswith(("postgresql://", "postgres://")):
-            raise ValueError("DATABASE_URL must start with postgresql://")
+    def _has_two_roles(self) -> Self:
+        app, owner = (urlsplit(url).username for url in (self.database_url, self.database_owner_url))
+        if not app or not owner or app == owner:
+            raise ValueError("DATABASE_URL and DATABASE_OWNER_URL must name two different users")
         return self
 
 

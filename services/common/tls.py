@@ -55,8 +55,8 @@ class TlsFiles:
 
         return grpc.dynamic_ssl_server_credentials(
             configuration(),
-            renewed,
-            require_client_authentication=True,  # pyright: ignore[reportArgumentType]
+            renewed,  # pyright: ignore[reportArgumentType]
+            require_client_authentication=True,
         )
 
 

@@ -35,7 +35,11 @@ class _Retry(procrastinate.BaseRetryStrategy):
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
         if isinstance(exception, asyncio.CancelledError):
             return RetryDecision(retry_in={"seconds": 0})
-        if not isinstance(exception, AppError) or not exception.mapped.retryable or job.attempts >= MAX_TRIES - 1:
+        if (
+            not isinstance(exception, AppError)
+            or not exception.mapped.retryable
+            or job.attempts >= MAX_TRIES - 1
+        ):
             return None
         wait_s = max(exception.retry_after_s or 0, _FIRST_WAIT_S * 3**job.attempts)
         return RetryDecision(retry_in={"seconds": int(min(wait_s, _MAX_WAIT_S))})
@@ -98,7 +102,7 @@ class JobQueue:
         is_last_try = context.job.attempts >= MAX_TRIES - 1
         await self._run(TeamId(team_id), OperationId(operation_id), is_last_try)
 
-    async def _rescue(self, timestamp: int) -> None:
+    async def _rescue(self, timestamp: int) -> None:  # noqa: ARG002 the library hands it in
         """Give the jobs of workers that died back to the queue."""
         manager = self._app.job_manager
         for job in await manager.get_stalled_jobs(seconds_since_heartbeat=self._stalled_s):

@@ -55,7 +55,9 @@ class PostgresMailboxes:
         await self._update(mailbox_id, history_id=history_id, last_scan_at=at)
 
     async def _update(self, mailbox_id: MailboxId, **values: object) -> None:
-        await self.connection.execute(sa.update(mailboxes).where(mailboxes.c.id == mailbox_id).values(**values))
+        await self.connection.execute(
+            sa.update(mailboxes).where(mailboxes.c.id == mailbox_id).values(**values)
+        )
 
 
 def _mailbox(row: sa.Row) -> Mailbox:

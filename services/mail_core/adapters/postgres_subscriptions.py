@@ -135,7 +135,15 @@ class PostgresSubscriptions:
     async def _save(self, merged: Sequence[Subscription]) -> None:
         statement = insert(subscriptions).values([self._row(subscription) for subscription in merged])
         fresh = statement.excluded
-        kept = ("display_name", "sender", "message_count", "first_seen_at", "last_seen_at", "category_counts", "plan")
+        kept = (
+            "display_name",
+            "sender",
+            "message_count",
+            "first_seen_at",
+            "last_seen_at",
+            "category_counts",
+            "plan",
+        )
         await self.connection.execute(
             statement.on_conflict_do_update(index_elements=["id"], set_={name: fresh[name] for name in kept})
         )

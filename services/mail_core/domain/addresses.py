@@ -19,6 +19,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# Starts at the start of a word, so that a long one without `@` is tried once.
+_BARE = re.compile(r"(?<![^\s:;<>])[^\s:;<>]+@[^\s:;<>@]+")
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 
 
@@ -123,7 +125,7 @@ def _address(part: _Part) -> Address | None:
     words = " ".join(part.words)
     if part.angle is not None:
         return _checked(words, part.angle)
-    bare = re.search(r"[^\s:;<>]+@[^\s:;<>@]+", words)
+    bare = _BARE.search(words)
     return _checked(" ".join(part.comments), bare[0]) if bare else None
 
 

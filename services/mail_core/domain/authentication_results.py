@@ -10,7 +10,9 @@ from services.mail_core.domain.message import Headers
 GMAIL_AUTHSERV_IDS: tuple[str, ...] = ("mx.google.com",)
 _FIELD_LIMIT = 16_384
 _METHOD = re.compile(r"([\w-]+)(?:/\d+)?=([\w-]+)", re.ASCII)
-_PROPERTY = re.compile(r'([\w-]+\.[\w.-]+)=("(?:[^"\\]|\\.)*"|\S*)', re.ASCII)
+# The look-behinds keep a long run of letters from being tried at each of them.
+_SPACED = re.compile(r"(?<![\w.-])([\w-]+\.[\w.-]+)\s*=\s*", re.ASCII)
+_PROPERTY = re.compile(r'(?<![\w.-])([\w-]+\.[\w.-]+)=("(?:[^"\\]|\\.)*"|\S*)', re.ASCII)
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[^"]+|"')
 
 
@@ -60,13 +62,14 @@ def _result(part: str) -> MethodResult | None:
         return None
     properties = {
         match[1].lower(): _unquoted(match[2])
-        for match in _PROPERTY.finditer(re.sub(r"([\w-]+\.[\w.-]+)\s*=\s*", r"\1=", text[method.end() :]))
+        for match in _PROPERTY.finditer(_SPACED.sub(r"\1=", text[method.end() :]))
     }
     return MethodResult(method[1].lower(), method[2].lower(), properties)
 
 
 def _unquoted(value: str) -> str:
-    return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
+    is_quoted = len(value) > 1 and value.startswith('"') and value.endswith('"')
+    return re.sub(r"\\(.)", r"\1", value[1:-1]) if is_quoted else value
 
 
 def _split(text: str) -> list[str]:

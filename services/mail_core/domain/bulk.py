@@ -41,7 +41,7 @@ _NAMING_HEADERS = ("X-BeenThere", "Mailing-List", "X-Mailing-List")
 _MANAGER = re.compile(
     r"(?:(?:owner|subscribe|join)-([^@\s]+)|([^@\s]+)-(?:owner|admin|bounces?|request|subscribe|join))(@[^@\s]+)"
 )
-_ADDRESS = re.compile(r"[^\s<>;,:]+@[^\s<>;,:]+")
+_ADDRESS = re.compile(r"(?<![^\s<>;,:])[^\s<>;,:]+@[^\s<>;,:]+")
 
 
 def is_bulk(message: Message) -> bool:

@@ -48,7 +48,7 @@ def _joined(words: list[tuple[str, bytes]]) -> str:
 
 
 def _word_bytes(encoding: str, payload: str) -> bytes:
-    raw = payload.encode("utf-8", "surrogateescape")
+    raw = payload.encode("utf-8", "replace")
     if encoding in "Qq":
         return _HEX.sub(lambda match: bytes([int(match[1], 16)]), raw.replace(b"_", b" "))
     try:

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.mail_core.domain.addresses import parse_address
 from services.mail_core.domain.link_safety import LinkPolicy
 from services.mail_core.domain.message import Message
 from services.mail_core.domain.records import SeenMessage, Subscription
 from services.mail_core.domain.subscription import SubscriptionKey, display_name, subscription_key
+from services.mail_core.domain.unsubscribe_mail import alias_for
 from services.mail_core.domain.unsubscribe_plan import Receiver, UnsubscribePlan, plan
 
 
@@ -50,20 +50,18 @@ def seen(message: Message, category: str) -> SeenMessage:
     return SeenMessage(message.id, message.received_at, category, subscription_key(message))
 
 
-def findings(
-    messages: Sequence[tuple[Message, str]], policy: LinkPolicy, receiver: Receiver
-) -> tuple[Finding, ...]:
-    """Group messages, each with its category, by the list that they belong to."""
+def findings(messages: Sequence[tuple[Message, str]], policy: LinkPolicy, owner: str) -> tuple[Finding, ...]:
+    """Group messages, each with its category, by their list. `owner` is the mailbox's address."""
     groups: dict[SubscriptionKey, list[tuple[Message, str]]] = {}
     for message, category in messages:
         key = subscription_key(message)
         if key is not None:
             groups.setdefault(key, []).append((message, category))
-    return tuple(_finding(key, group, policy, receiver) for key, group in groups.items())
+    return tuple(_finding(key, group, policy, owner) for key, group in groups.items())
 
 
 def _finding(
-    key: SubscriptionKey, group: list[tuple[Message, str]], policy: LinkPolicy, receiver: Receiver
+    key: SubscriptionKey, group: list[tuple[Message, str]], policy: LinkPolicy, owner: str
 ) -> Finding:
     newest = max((message for message, _ in group), key=lambda message: message.received_at)
     dates = [message.received_at for message, _ in group]
@@ -71,16 +69,10 @@ def _finding(
         key=key,
         display_name=display_name(newest),
         sender=newest.sender.email if newest.sender else "",
-        alias=alias_of(newest),
-        plan=plan(newest.headers, newest.label_ids, policy, receiver),
+        alias=alias_for(newest.headers, owner),
+        plan=plan(newest.headers, newest.label_ids, policy, Receiver(addresses=frozenset({owner}))),
         message_count=len(group),
         first_seen_at=min(dates),
         last_seen_at=max(dates),
         category_counts=dict(Counter(category for _, category in group)),
     )
-
-
-def alias_of(message: Message) -> str:
-    """Give the owner's address that a list writes to (Delivered-To); an unsubscribe mail comes from it."""
-    address = parse_address(message.headers.get("Delivered-To") or "")
-    return address.email if address else ""

@@ -198,7 +198,8 @@ def _with_authority(scheme: str, authority: str, target: str) -> Link | LinkProb
     host = parts[1].strip("[]")
     if parts[1].startswith("[") and not isinstance(_literal(host), IPv6Address):
         return LinkProblem.HOST_NOT_A_NAME
-    return Link(scheme, host, port, target or "/", f"{scheme}://{authority}{target}")
+    path = target if target.startswith("/") else f"/{target}"
+    return Link(scheme, host, port, path, f"{scheme}://{authority}{target}")
 
 
 def _port_problem(link: Link, port: int) -> LinkProblem | None:

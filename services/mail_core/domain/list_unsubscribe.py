@@ -34,7 +34,7 @@ def parse_uris(field: str) -> tuple[str, ...]:
     position = _skip_cfws(text, 0)
     while position < len(text) and text[position] == "<" and len(uris) < _MAX_URIS:
         end = text.find(">", position)
-        if end < 0:
+        if end < 0 or "<" in text[position + 1 : end]:
             break
         uri = re.sub(r"\s+", "", text[position + 1 : end])
         uris += [uri] if uri else []

@@ -39,6 +39,8 @@ METADATA_HEADERS: tuple[str, ...] = (
     "Authentication-Results",
     "DKIM-Signature",
 )
+_MAX_FIELD = 8_192
+_MAX_LINE = 998
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,8 @@ class Message:
 
     @property
     def subject(self) -> str:
-        """Subject, decoded, on one line."""
-        return printable(decode_words(self.headers.get("Subject") or ""))
+        """Subject, decoded, on one line, cut at 998 characters (RFC 5322 section 2.1.1)."""
+        return printable(decode_words((self.headers.get("Subject") or "")[:_MAX_FIELD]))[:_MAX_LINE]
 
     @property
     def sender(self) -> Address | None:

@@ -87,6 +87,16 @@ class SeenMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended: the state that it gives its subscription, and why."""
+
+    state: SubscriptionState
+    reason: str
+    explanation: str
+    http_status: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """A row of the ledger."""
 
@@ -100,6 +110,9 @@ class Attempt:
     http_status: int
     created_at: datetime
     updated_at: datetime
+
+
+_NONE = Progress()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +131,7 @@ class Operation:
     traceparent: str
     created_at: datetime
     updated_at: datetime
-    progress: Progress = Progress()
+    progress: Progress = _NONE
     is_cancel_requested: bool = False
     result: Report | None = None
     error: OperationError | None = None

@@ -1,0 +1,55 @@
+"""Connects a mailbox from the files of the personal agent."""
+
+from dataclasses import dataclass
+
+from services.common.errors import invalid
+from services.mail_core.domain.ids import TeamId
+from services.mail_core.domain.records import Mailbox
+from services.mail_core.domain.state_files import targets_in
+from services.mail_core.operations.google_grants import GoogleGrants
+from services.mail_core.operations.mailbox_access import is_uuid
+from services.mail_core.storage import Store
+
+UNSUBSCRIBED = "unsubscribed"
+SHOWN = "shown"
+
+
+@dataclass(frozen=True, slots=True)
+class StateFiles:
+    """Contents of the personal agent's files; all but the first may be empty."""
+
+    token_json: str
+    unsubscribed_methods_json: str = ""
+    sent_unsubscribe_links_json: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did."""
+
+    mailbox: Mailbox
+    is_replaced: bool
+    unsubscribe_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImportMailbox:
+    """Safe to repeat: the same account again replaces the grant and keeps everything else."""
+
+    store: Store
+    grants: GoogleGrants
+
+    async def __call__(self, team_id: str, files: StateFiles) -> Imported:
+        """Connect. Raises what `ImportMailbox` of the contract names."""
+        if not is_uuid(team_id):
+            raise invalid("TEAM_ID_INVALID", "team_id must be a UUID.", field="team_id")
+        unsubscribed = targets_in(files.unsubscribed_methods_json, "unsubscribed_methods_json")
+        shown = targets_in(files.sent_unsubscribe_links_json, "sent_unsubscribe_links_json")
+        grant = self.grants.google.read_grant(files.token_json)
+        profile = await self.grants.google.gmail(grant).profile()
+        sealed = self.grants.seal(files.token_json, TeamId(team_id))
+        async with self.store.team(TeamId(team_id)) as records:
+            mailbox, is_replaced = await records.mailboxes.connect(profile.email_address.lower(), sealed)
+            count = await records.ledger.import_used(mailbox.id, unsubscribed, UNSUBSCRIBED)
+            await records.ledger.import_used(mailbox.id, shown, SHOWN)
+        return Imported(mailbox, is_replaced, count)

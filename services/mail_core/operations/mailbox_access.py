@@ -1,0 +1,48 @@
+"""Which mailbox a caller means, and whether they may use it."""
+
+import uuid
+
+from services.common.errors import denied, invalid, not_found
+from services.common.identity import Caller
+from services.mail_core.domain.ids import MailboxId
+from services.mail_core.domain.records import Mailbox
+from services.mail_core.storage import Records
+
+ONLY_MAILBOX = ("", "me")
+
+
+def is_uuid(text: str) -> bool:
+    """Whether text is a UUID in its usual form; anything else cannot be an id of ours."""
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+async def mailbox_for(records: Records, caller: Caller, mailbox_id: str) -> Mailbox:
+    """Find the mailbox that a caller means; empty and `me` mean the only one that they may use.
+
+    Raises AppError: MAILBOX_NOT_FOUND, MAILBOX_REQUIRED, MAILBOX_NOT_ALLOWED.
+    """
+    if mailbox_id in ONLY_MAILBOX:
+        return await _only_mailbox(records, caller)
+    mailbox = await records.mailboxes.find(MailboxId(mailbox_id)) if is_uuid(mailbox_id) else None
+    if mailbox is None:
+        raise not_found("MAILBOX_NOT_FOUND", "There is no such mailbox.")
+    if not may_use(caller, mailbox):
+        raise denied("MAILBOX_NOT_ALLOWED", "This credential may not use that mailbox.")
+    return mailbox
+
+
+async def _only_mailbox(records: Records, caller: Caller) -> Mailbox:
+    usable = [mailbox for mailbox in await records.mailboxes.list(limit=200) if may_use(caller, mailbox)]
+    if not usable:
+        raise not_found("MAILBOX_NOT_FOUND", "No mailbox is connected.")
+    if len(usable) > 1:
+        raise invalid("MAILBOX_REQUIRED", "There are several mailboxes: say which.", field="mailbox_id")
+    return usable[0]
+
+
+def may_use(caller: Caller, mailbox: Mailbox) -> bool:
+    """Whether the caller's credential is narrowed to other mailboxes."""
+    return not caller.restrictions.mailbox_ids or mailbox.id in caller.restrictions.mailbox_ids

@@ -1,0 +1,221 @@
+"""Ends subscriptions, each once (DESIGN D6).
+
+An attempt is claimed in the ledger before the network is touched. Whoever comes second, a repeated
+request, a second worker or this one after a crash, finds the claim and sends nothing.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from services.common.errors import AppError
+from services.common.telemetry import span
+from services.mail_core.domain.attempt import (
+    AttemptOutcome,
+    interrupted,
+    mail_not_sent,
+    mail_sent,
+    one_click_answer_lost,
+)
+from services.mail_core.domain.ids import AttemptId, SubscriptionId
+from services.mail_core.domain.operation import Phase, Progress, UnsubscribeOutcome, UnsubscribeReport
+from services.mail_core.domain.records import Operation, Outcome, Subscription
+from services.mail_core.domain.subscription import SubscriptionState, is_settled
+from services.mail_core.domain.unsubscribe_mail import compose
+from services.mail_core.domain.unsubscribe_plan import Method, UnsubscribePlan
+from services.mail_core.operations.google_grants import GoogleGrants
+from services.mail_core.operations.run_operation import Reporter
+from services.mail_core.ports import OneClick, SendUnknownError
+from services.mail_core.storage import Clock, Records, Store
+
+AT_ONCE: Final = 8
+_ALREADY_USED: Final = Outcome(
+    SubscriptionState.SENT, "ALREADY_USED", "The agent that you came from had already used this link."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An attempt that is ours to make."""
+
+    attempt_id: AttemptId
+    subscription: Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """The work of an unsubscribe operation."""
+
+    store: Store
+    grants: GoogleGrants
+    one_click: OneClick
+    clock: Clock
+
+    async def __call__(self, operation: Operation, report: Reporter) -> UnsubscribeReport:
+        """End the subscriptions that the operation names, some at a time."""
+        ids = [SubscriptionId(each) for each in operation.arguments["subscription_ids"]]
+        run = _Run(self, operation, report, ids)
+        return await run.run()
+
+    async def decide(
+        self, operation: Operation, subscription_id: SubscriptionId
+    ) -> Claim | UnsubscribeOutcome | None:
+        """Claim an attempt, or say what stands in its way; None when the subscription is gone."""
+        async with self.store.team(operation.team_id) as records:
+            subscription = await records.subscriptions.lock(subscription_id)
+            if subscription is None or subscription.mailbox_id != operation.mailbox_id:
+                return None
+            if operation.arguments["dry_run"]:
+                return _preview(subscription)
+            if subscription.state is SubscriptionState.REQUESTED:
+                return await self._requested(records, operation, subscription)
+            if is_settled(subscription.state, subscription.outcome_reason):
+                return _told(subscription, already_done=True)
+            return await self._claim(records, operation, subscription)
+
+    async def send(self, operation: Operation, claim: Claim) -> UnsubscribeOutcome:
+        """Make a claimed attempt and write down how it ended."""
+        with span(f"unsubscribe.{claim.subscription.plan.method}"):
+            ended = await self._attempt(operation, claim)
+        outcome = _outcome_of(ended)
+        async with self.store.team(operation.team_id) as records:
+            await records.ledger.conclude(claim.attempt_id, claim.subscription.id, outcome, self.clock())
+        return _told(claim.subscription, outcome)
+
+    async def _claim(
+        self, records: Records, operation: Operation, subscription: Subscription
+    ) -> Claim | UnsubscribeOutcome:
+        plan = subscription.plan
+        decided = _without_network(plan)
+        if decided is None and await records.ledger.is_used(operation.mailbox_id, _target(plan)):
+            decided = _ALREADY_USED
+        if decided is not None:
+            await records.ledger.decide(subscription, operation.id, plan.method, decided, self.clock())
+            return _told(subscription, decided)
+        attempt_id = await records.ledger.claim(subscription, operation.id, plan.method, self.clock())
+        return Claim(attempt_id, subscription)
+
+    async def _requested(
+        self, records: Records, operation: Operation, subscription: Subscription
+    ) -> UnsubscribeOutcome:
+        claimed = await records.ledger.claimed_by(subscription.id)
+        if claimed is None or claimed[1] != operation.id:
+            return _told(subscription, already_done=True)
+        # Our own claim from before a crash: the request may have gone out, and nobody can know.
+        outcome = _outcome_of(interrupted())
+        await records.ledger.conclude(claimed[0], subscription.id, outcome, self.clock())
+        return _told(subscription, outcome)
+
+    async def _attempt(self, operation: Operation, claim: Claim) -> AttemptOutcome:
+        plan = claim.subscription.plan
+        if plan.one_click_url is not None:
+            return await self.one_click.post(plan.one_click_url)
+        return await self._send_mail(operation, claim)
+
+    async def _send_mail(self, operation: Operation, claim: Claim) -> AttemptOutcome:
+        subscription = claim.subscription
+        if subscription.plan.mailto is None:
+            raise RuntimeError("only plans with a link or an address are claimed")
+        async with self.store.team(operation.team_id) as records:
+            mailbox = await records.mailboxes.find(operation.mailbox_id)
+        if mailbox is None:
+            return mail_not_sent()
+        sender = subscription.alias or mailbox.email_address
+        mail = compose(subscription.plan.mailto, sender, claim.attempt_id, self.clock())
+        try:
+            await self.grants.gmail(mailbox).send(mail)
+        except SendUnknownError:
+            return one_click_answer_lost()
+        except AppError:
+            return mail_not_sent()
+        return mail_sent()
+
+
+class _Run:
+    """One unsubscribe operation on its way: several subscriptions at a time, answers in their order."""
+
+    def __init__(
+        self, work: Unsubscribe, operation: Operation, report: Reporter, ids: Sequence[SubscriptionId]
+    ) -> None:
+        self._work = work
+        self._operation = operation
+        self._report = report
+        self._ids = ids
+        self._outcomes: dict[SubscriptionId, UnsubscribeOutcome] = {}
+        self._free = asyncio.Semaphore(AT_ONCE)
+        self._is_dry = bool(operation.arguments["dry_run"])
+
+    async def run(self) -> UnsubscribeReport:
+        await self._tell()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for subscription_id in self._ids:
+                    group.create_task(self._one(subscription_id))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return self._summary()
+
+    async def _one(self, subscription_id: SubscriptionId) -> None:
+        async with self._free:
+            decided = await self._work.decide(self._operation, subscription_id)
+            if isinstance(decided, Claim):
+                # Whatever happens around it, an attempt that was claimed is made and written down.
+                decided = await asyncio.shield(self._work.send(self._operation, decided))
+            if decided is not None:
+                self._outcomes[subscription_id] = decided
+            await self._tell()
+
+    async def _tell(self) -> None:
+        self._report.so_far = self._summary()
+        await self._report(Progress(len(self._outcomes), len(self._ids), Phase.UNSUBSCRIBING))
+
+    def _summary(self) -> UnsubscribeReport:
+        ordered = (self._outcomes[each] for each in self._ids if each in self._outcomes)
+        return UnsubscribeReport(self._is_dry, tuple(ordered))
+
+
+def _without_network(plan: UnsubscribePlan) -> Outcome | None:
+    """What a plan comes to when it leaves nothing for us to send."""
+    if plan.method is Method.NONE:
+        return Outcome(SubscriptionState.REFUSED, plan.reason, plan.explanation)
+    if plan.method is Method.WEB_PAGE:
+        return Outcome(SubscriptionState.NEEDS_PERSON, plan.reason, plan.explanation)
+    return None
+
+
+def _target(plan: UnsubscribePlan) -> str:
+    return plan.one_click_url or (f"mailto:{plan.mailto.recipient}" if plan.mailto else "")
+
+
+def _outcome_of(ended: AttemptOutcome) -> Outcome:
+    return Outcome(ended.state, ended.reason, ended.explanation, ended.http_status)
+
+
+def _told(
+    subscription: Subscription, outcome: Outcome | None = None, *, already_done: bool = False
+) -> UnsubscribeOutcome:
+    """Say what became of a subscription: now, or by an earlier request."""
+    plan = subscription.plan
+    state = outcome.state if outcome else subscription.state
+    reason = outcome.reason if outcome else subscription.outcome_reason
+    return UnsubscribeOutcome(
+        subscription_id=subscription.id,
+        display_name=subscription.display_name,
+        state=state,
+        method=plan.method,
+        already_done=already_done,
+        reason=reason,
+        explanation=outcome.explanation if outcome else _EARLIER,
+        web_page_url=(plan.web_page_url or "") if state is SubscriptionState.NEEDS_PERSON else "",
+    )
+
+
+_EARLIER: Final = "An earlier request had settled it, so nothing was sent."
+
+
+def _preview(subscription: Subscription) -> UnsubscribeOutcome:
+    """Say what would be done."""
+    settled = is_settled(subscription.state, subscription.outcome_reason)
+    decided = Outcome(subscription.state, subscription.plan.reason, subscription.plan.explanation)
+    return _told(subscription, None if settled else decided, already_done=settled)

@@ -1,0 +1,130 @@
+"""The only place that knows what is real: builds the mail core out of its settings."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Final
+
+from protos.mail.v1 import mail_pb2
+from services.common.database import Database
+from services.common.dispatch import Dispatcher
+from services.common.grpc_client import Channel
+from services.common.grpc_server import GrpcServer, Service
+from services.common.identity import PassportVerifier
+from services.common.passport_keys import PassportKeys
+from services.common.sealing import read_master_keys
+from services.common.tls import TlsFiles
+from services.mail_core.adapters.egress import Egress
+from services.mail_core.adapters.google_access import GoogleConfig, open_google
+from services.mail_core.adapters.job_queue import JobQueue
+from services.mail_core.adapters.one_click import GuardedOneClick
+from services.mail_core.adapters.operation_changes import PostgresOperationChanges
+from services.mail_core.adapters.postgres_store import PostgresStore
+from services.mail_core.domain.link_safety import LinkPolicy
+from services.mail_core.domain.operation import OperationKind
+from services.mail_core.domain.triage import Rules, parse_rules_toml
+from services.mail_core.operations.ask_for_work import AskForWork
+from services.mail_core.operations.follow_operation import FollowOperation
+from services.mail_core.operations.google_grants import GoogleGrants
+from services.mail_core.operations.import_mailbox import ImportMailbox
+from services.mail_core.operations.look_at_mail import LookAtMail
+from services.mail_core.operations.owner_time import OwnerTime
+from services.mail_core.operations.run_operation import RunOperation
+from services.mail_core.operations.scan_mailbox import ScanMailbox, ScanSettings
+from services.mail_core.operations.unsubscribe import Unsubscribe
+from services.mail_core.servicer import MailAdminServicer, MailServicer
+from services.mail_core.settings import Settings
+
+SERVICE: Final = "mail_core"
+
+
+@dataclass(frozen=True, slots=True)
+class MailCore:
+    """A mail core that is working. `is_ready` asks what it depends on."""
+
+    server: GrpcServer
+    is_ready: Callable[[], Awaitable[bool]]
+
+
+@contextlib.asynccontextmanager
+async def mail_core(settings: Settings) -> AsyncIterator[MailCore]:
+    """Build everything, work on the queue, and take it down in reverse order at the end."""
+    tls = TlsFiles.of(settings)
+    database = Database(settings.database_url, pool_size=settings.database_pool_size)
+    queue = JobQueue(
+        settings.database_url,
+        concurrency=settings.worker_concurrency,
+        heartbeat_s=settings.worker_heartbeat_s,
+        stalled_s=settings.worker_stalled_s,
+    )
+    changes = PostgresOperationChanges(settings.database_url)
+    auth = Channel(settings.auth_address, "auth", tls)
+    keys = PassportKeys(auth)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(database.close)
+        stack.push_async_callback(auth.close)
+        google = await stack.enter_async_context(open_google(_google_config(settings)))
+        store = PostgresStore(database, queue)
+        grants = GoogleGrants(read_master_keys(settings.master_key_file), google)
+        await stack.enter_async_context(changes.listening())
+        run = _run_operation(settings, store, grants)
+        await stack.enter_async_context(queue.working(run, settings.drain_s))
+        loading = asyncio.create_task(keys.load())
+        stack.callback(loading.cancel)
+        dispatcher = Dispatcher(SERVICE, PassportVerifier(SERVICE, keys.find))
+        server = GrpcServer(dispatcher, tls, _services(store, grants, changes))
+
+        async def is_ready() -> bool:
+            return keys.are_loaded and await database.is_ready()
+
+        yield MailCore(server, is_ready)
+
+
+def _services(store: PostgresStore, grants: GoogleGrants, changes: PostgresOperationChanges) -> list[Service]:
+    mail = MailServicer(
+        look=LookAtMail(store),
+        ask=AskForWork(store, now),
+        follow=FollowOperation(store, changes),
+        owner_time=OwnerTime(store, grants, now),
+    )
+    admin = MailAdminServicer(ImportMailbox(store, grants))
+    described = mail_pb2.DESCRIPTOR.services_by_name
+    return [Service(described["MailService"], mail), Service(described["MailAdminService"], admin)]
+
+
+def _run_operation(settings: Settings, store: PostgresStore, grants: GoogleGrants) -> RunOperation:
+    links = LinkPolicy.parse(settings.egress_allow)
+    scan = ScanSettings(settings.gmail_query, settings.scan_max_messages, settings.triage_archive)
+    return RunOperation(
+        store,
+        {
+            OperationKind.SCAN: ScanMailbox(store, grants, _rules(settings), links, scan, now),
+            OperationKind.UNSUBSCRIBE: Unsubscribe(store, grants, GuardedOneClick(Egress(policy=links)), now),
+        },
+    )
+
+
+def _google_config(settings: Settings) -> GoogleConfig:
+    return GoogleConfig(
+        api_endpoint=settings.google_api_endpoint,
+        token_uri=settings.google_token_uri,
+        quota_table=settings.gmail_quota_table,
+        units_per_minute=settings.gmail_quota_units_per_minute,
+    )
+
+
+def _rules(settings: Settings) -> Rules:
+    """Read the rules. Raises ValueError or OSError with a text that names the fault."""
+    if settings.triage_rules_file is not None:
+        text = settings.triage_rules_file.read_text()
+    else:
+        text = resources.files("services.mail_core").joinpath("triage_rules.toml").read_text()
+    return parse_rules_toml(text).with_labels(settings.triage_labels)
+
+
+def now() -> datetime:
+    """The time of day, UTC."""
+    return datetime.now(UTC)
