@@ -32,6 +32,7 @@ from services.common.errors import AppError, not_found, unauthenticated
 from services.common.grpc_server import GrpcServer, Service
 from services.common.identity import PASSPORT_ISSUER, PASSPORT_TYPE, Caller, PassportVerifier, Restrictions
 from services.common.tls import TlsFiles
+from services.common.tracing import Trace, current_trace
 
 M = TypeVar("M", bound=Message)
 
@@ -150,6 +151,7 @@ class FakeMailCore:
         self.failures: dict[str, Exception] = {}
         self.requests: list[Message] = []
         self.calls: list[Call] = []
+        self.traces: list[Trace | None] = []
         self.operations: dict[str, resources_pb2.Operation] = {}
         self.may_finish = asyncio.Event()
         self.may_finish.set()
@@ -246,6 +248,7 @@ class FakeMailCore:
     def _answer(self, rpc: str, request: Message, call: Call, answer: Message) -> Message:
         self.requests.append(request)
         self.calls.append(call)
+        self.traces.append(current_trace())
         if rpc in self.failures:
             raise self.failures[rpc]
         return self.answers.get(rpc, answer)
