@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+
 from services.common.tracing import Trace, within
 from services.mail_core.adapters import egress as egress_module
 from services.mail_core.adapters.egress import (
@@ -19,7 +20,6 @@ from services.mail_core.adapters.egress import (
     egress_policy,
 )
 from services.mail_core.domain.link_safety import LinkPolicy
-
 from tests.integration.mail_core.adapters import certificates, hosts
 
 LOOPBACK = LinkPolicy.parse("127.0.0.0/8")
@@ -91,7 +91,7 @@ async def test_a_name_with_an_address_that_is_not_public_gets_no_connection(addr
     with watched_sockets() as connected:
         outcome = await post(egress, "https://lists.example.com/u")
     assert Refused("HOST_NOT_PUBLIC") == outcome
-    assert [] == connected
+    assert connected == []
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ async def test_an_unsafe_link_is_refused_before_its_name_is_asked_for(url):
     with watched_sockets() as connected:
         outcome = await post(guarded(LinkPolicy(), resolve=names), url)
     assert isinstance(outcome, Refused)
-    assert ([], []) == (connected, names.asked)
+    assert (connected, names.asked) == ([], [])
 
 
 async def test_a_name_that_turns_private_after_the_check_is_connected_where_it_was_judged():
@@ -140,7 +140,7 @@ async def test_a_name_that_turns_private_after_the_check_is_connected_where_it_w
             guarded(LinkPolicy(), resolve=names, limits={"total_s": 0.2}), "https://lists.example.com/u"
         )
     assert isinstance(outcome, NeverConnected)
-    assert ["lists.example.com"] == names.asked
+    assert names.asked == ["lists.example.com"]
     assert {PUBLIC} >= set(connected)
 
 
@@ -153,7 +153,9 @@ async def test_no_socket_is_made_for_an_address_that_nobody_judged():
 
 async def test_a_name_that_does_not_exist_was_never_connected():
     """Without an address nothing was sent, and a later try is safe."""
-    assert NeverConnected("NAME_NOT_FOUND") == await post(guarded(resolve=Names()), "https://lists.example.com/u")
+    assert NeverConnected("NAME_NOT_FOUND") == await post(
+        guarded(resolve=Names()), "https://lists.example.com/u"
+    )
 
 
 async def test_a_refused_connection_was_never_connected():
@@ -172,7 +174,7 @@ async def test_a_status_is_an_answer_and_nothing_follows_it(code):
         with watched_sockets() as connected:
             outcome = await post(guarded(), f"http://127.0.0.1:{host.port}/u")
     assert Answered(code) == outcome
-    assert (1, 1) == (len(host.requests), len(connected))
+    assert (len(host.requests), len(connected)) == (1, 1)
 
 
 async def test_a_request_carries_nothing_about_us(monkeypatch):
@@ -184,10 +186,20 @@ async def test_a_request_carries_nothing_about_us(monkeypatch):
         with within(Trace(1, 2, is_sampled=True)):
             for _ in range(2):
                 await post(egress, f"http://127.0.0.1:{host.port}/u")
-    assert 2 == len(host.requests)
+    assert len(host.requests) == 2
     for request in host.requests:
-        names = [line.partition(":")[0].lower() for line in request.split(b"\r\n\r\n")[0].decode().splitlines()[1:]]
-        assert ["host", "user-agent", "accept", "accept-encoding", "content-type", "content-length", "connection"] == names
+        names = [
+            line.partition(":")[0].lower() for line in request.split(b"\r\n\r\n")[0].decode().splitlines()[1:]
+        ]
+        assert names == [
+            "host",
+            "user-agent",
+            "accept",
+            "accept-encoding",
+            "content-type",
+            "content-length",
+            "connection",
+        ]
 
 
 async def test_a_signed_path_arrives_as_it_was_written():
@@ -233,7 +245,7 @@ async def test_silence_after_the_request_is_a_lost_answer(behave):
     async with hosts.host(behave) as host:
         outcome = await post(guarded(limits={"total_s": 0.5}), f"http://127.0.0.1:{host.port}/u")
     assert isinstance(outcome, Lost)
-    assert 1 == len(host.requests)
+    assert len(host.requests) == 1
 
 
 async def test_a_huge_body_is_cut_off_and_the_status_counts():
@@ -277,9 +289,11 @@ async def test_a_compressed_bomb_is_never_opened():
 
 async def test_one_host_gets_few_requests_at_once():
     """Ten thousand lists of one provider must not become a flood of it."""
-    release = asyncio.Event()
+    release, two_wait = asyncio.Event(), asyncio.Event()
 
     async def wait(_request, writer) -> None:
+        if host.at_once == 2:
+            two_wait.set()
         await release.wait()
         await hosts.status(200)(_request, writer)
 
@@ -287,12 +301,11 @@ async def test_one_host_gets_few_requests_at_once():
         egress = guarded(limits={"per_host": 2})
         posts = [asyncio.create_task(post(egress, f"http://127.0.0.1:{host.port}/{n}")) for n in range(6)]
         async with asyncio.timeout(5):
-            while host.at_once < 2:
-                await asyncio.sleep(0)
+            await two_wait.wait()
         release.set()
         assert [Answered(200)] * 6 == await asyncio.gather(*posts)
-    assert 2 == host.most_at_once
-    assert {} == egress._slots.hosts
+    assert host.most_at_once == 2
+    assert egress._slots.hosts == {}
 
 
 @pytest.fixture(scope="module")
@@ -316,7 +329,7 @@ async def test_a_certificate_for_another_name_means_nothing_was_sent(pki):
         egress = guarded(resolve=Names(("127.0.0.1",)), tls=pki.client)
         outcome = await _post_through_port(egress, host.port, "https://other.example.com/u")
     assert NeverConnected("TLS_FAILED") == outcome
-    assert [] == host.requests
+    assert host.requests == []
 
 
 async def test_a_certificate_of_an_unknown_authority_means_nothing_was_sent(pki):
@@ -344,4 +357,4 @@ def test_production_keeps_the_way_out_closed():
     with pytest.raises(ValueError, match="EGRESS_ALLOW"):
         egress_policy("127.0.0.0/8", is_production=True)
     assert LinkPolicy() == egress_policy(" ", is_production=True)
-    assert LOOPBACK == egress_policy("127.0.0.0/8", is_production=False)
+    assert egress_policy("127.0.0.0/8", is_production=False) == LOOPBACK

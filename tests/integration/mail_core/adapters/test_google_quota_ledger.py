@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
+
 from services.common.errors import AppError, Kind
 from services.mail_core.adapters.quota import QuotaLedger
 from services.mail_core.ports import Priority
-
 from tests.fakes.clock import ManualClock
 
 LIMIT = 6_000
@@ -23,7 +23,9 @@ def ledger(clock) -> QuotaLedger:
     return QuotaLedger(LIMIT, clock)
 
 
-async def spend_all(ledger: QuotaLedger, clock: ManualClock, units: int, times: int, priority=LATER) -> list[float]:
+async def spend_all(
+    ledger: QuotaLedger, clock: ManualClock, units: int, times: int, priority=LATER
+) -> list[float]:
     """Spend again and again; give the moment of each."""
     moments = []
 
@@ -53,7 +55,7 @@ async def test_a_long_scan_runs_at_the_speed_of_the_quota(ledger, clock):
 async def test_the_first_batch_goes_at_once(ledger, clock):
     """A first answer does not wait for units that nobody has spent."""
     _, waited = await clock.finish(ledger.acquire(500, LATER))
-    assert 0 == waited
+    assert waited == 0
 
 
 async def test_interactive_calls_go_before_background_ones(ledger, clock):
@@ -69,9 +71,9 @@ async def test_interactive_calls_go_before_background_ones(ledger, clock):
     await clock.advance(0.1)
     tasks.append(asyncio.create_task(spend("person", 5, NOW)))
     await clock.advance(0.1)
-    assert ["person"] == order
+    assert order == ["person"]
     await clock.finish(asyncio.gather(*tasks))
-    assert ["person", "scan 0", "scan 1", "scan 2"] == order
+    assert order == ["person", "scan 0", "scan 1", "scan 2"]
 
 
 async def test_a_scan_leaves_some_of_each_minute_to_people(ledger, clock):
@@ -92,7 +94,7 @@ async def test_a_deadline_too_close_is_refused_at_once_with_the_time_to_wait(led
     await ledger.acquire(1_200, LATER)
     with pytest.raises(AppError) as refused:
         await ledger.acquire(500, NOW, time_left_s=2)
-    assert (Kind.RESOURCE_EXHAUSTED, "GMAIL_QUOTA") == (refused.value.kind, refused.value.reason)
+    assert (refused.value.kind, refused.value.reason) == (Kind.RESOURCE_EXHAUSTED, "GMAIL_QUOTA")
     assert refused.value.retry_after_s == pytest.approx(5)
 
 

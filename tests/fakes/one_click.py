@@ -1,0 +1,24 @@
+"""Senders' hosts in memory."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from services.mail_core.domain.attempt import AttemptOutcome, one_click_answered
+
+
+@dataclass
+class FakeOneClick:
+    """The OneClick port. `outcomes` by URL; any other is accepted. `posted` is what was asked for, in order.
+
+    While `holds` is set, posts wait for it after they are recorded: the moment to kill somebody.
+    """
+
+    outcomes: dict[str, AttemptOutcome] = field(default_factory=dict)
+    posted: list[str] = field(default_factory=list)
+    holds: asyncio.Event | None = None
+
+    async def post(self, url: str) -> AttemptOutcome:
+        self.posted.append(url)
+        if self.holds is not None:
+            await self.holds.wait()
+        return self.outcomes.get(url, one_click_answered(200))
