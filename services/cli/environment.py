@@ -16,7 +16,7 @@ OWNERS: Final[Mapping[str, tuple[str, ...]]] = {
     "auth": ("AUTH_", "AGENT_API_KEY", "MCP_AUTH_MODE", "MCP_OAUTH_", "MCP_RESOURCE_SERVER_URL", "PASSPORT_"),
     "mail_core": (
         "GOOGLE_", "GMAIL_", "SCAN_", "TRIAGE_", "LABEL_", "EGRESS_", "MASTER_KEY_", "STRANDS_",
-        "UNSUBSCRIBE_",
+        "UNSUBSCRIBE_", "WORKER_",
     ),
     "edge_rest": (),
     "edge_mcp": ("MCP_ENABLE_MUTATION_TOOLS", "MCP_ALLOWED_", "MCP_RESOURCE_SERVER_URL"),

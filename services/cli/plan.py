@@ -73,11 +73,15 @@ class Plan:
     def edge(self, name: str, auth_address: str, mail_core_address: str) -> Program:
         """One of the three edges."""
         backends = {"AUTH_ADDRESS": auth_address, "MAIL_CORE_ADDRESS": mail_core_address}
-        port = {"edge_rest": self.ports.rest, "edge_mcp": self.ports.mcp, "edge_a2a": self.ports.a2a}[name]
-        listens, pins = {"LISTEN": f"{HOST}:{port}"}, {"LISTEN": "http"}
+        port, key = {
+            "edge_rest": (self.ports.rest, "http"),
+            "edge_mcp": (self.ports.mcp, "mcp"),
+            "edge_a2a": (self.ports.a2a, "a2a"),
+        }[name]
+        listens, pins = {"LISTEN": f"{HOST}:{port}"}, {"LISTEN": key}
         if name == "edge_a2a":
             listens["A2A_GRPC_LISTEN"] = f"{HOST}:{self.ports.a2a_grpc}"
-            pins["A2A_GRPC_LISTEN"] = "grpc"
+            pins["A2A_GRPC_LISTEN"] = "a2a_grpc"
         return self._service(name, backends | listens, pins)
 
     def migration(self, service: str, database: Database) -> Program:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from services.cli.failure import Failure
 
@@ -50,7 +51,7 @@ class Program:
 
     def pinned(self, addresses: Addresses) -> "Program":
         """The same program, listening where it did before."""
-        fixed = {name: addresses[key] for name, key in self.pins.items() if key in addresses}
+        fixed = {name: _host_and_port(addresses[key]) for name, key in self.pins.items()}
         return replace(self, environment={**self.environment, **fixed})
 
 
@@ -70,6 +71,10 @@ class Running:
     async def stop(self) -> None:
         """Ask to leave, wait, insist."""
         await _stop(self.program, self.process)
+
+
+def _host_and_port(address: str) -> str:
+    return urlsplit(address).netloc if "://" in address else address
 
 
 def announced_in(path: Path) -> Callable[[int], Addresses | None]:

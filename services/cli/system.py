@@ -126,8 +126,7 @@ class System:
         if not self.plan.has_sandbox:
             return {}
         self.progress.step("sandbox")
-        addresses = await self.supervisor.add(self.plan.sandbox())
-        return {name: _url(address) for name, address in addresses.items()}
+        return await self.supervisor.add(self.plan.sandbox())
 
     async def _backends(self, databases: Mapping[str, Database], google: str) -> tuple[str, str]:
         self.progress.step("auth")
@@ -141,10 +140,10 @@ class System:
         starts = (self.supervisor.add(self.plan.edge(name, auth, mail_core)) for name in EDGES)
         rest, mcp, a2a = await together(*starts)
         return Endpoints(
-            rest=_url(rest["http"]),
-            mcp=f"{_url(mcp['http'])}/mcp",
-            a2a=_url(a2a["http"]),
-            a2a_grpc=a2a["grpc"],
+            rest=f"http://{rest['http']}",
+            mcp=mcp["mcp"],
+            a2a=a2a["a2a"],
+            a2a_grpc=a2a["a2a_grpc"],
             auth=auth,
             mail_core=mail_core,
             sandbox=google.get("google", ""),
@@ -190,10 +189,6 @@ async def _failing_plainly() -> AsyncIterator[None]:
 def _first(group: BaseExceptionGroup[Failure]) -> Failure:
     first = group.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
-
-
-def _url(address: str) -> str:
-    return address if "://" in address else f"http://{address}"
 
 
 def check_free(ports: Ports) -> None:

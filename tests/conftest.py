@@ -1,0 +1,24 @@
+"""Fixtures that cost too much to make for every test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.postgres import Databases, databases_in
+from tests.system import RunningSystem, running_system
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
+    """One whole system for all tests that leave it as healthy as they found it."""
+    with running_system(
+        tmp_path_factory.mktemp("system"), MCP_ENABLE_MUTATION_TOOLS="true", TRACE_SAMPLE_RATIO="0"
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    """A PostgreSQL with both services' databases, migrated. Tests share it: each makes teams of its own."""
+    with databases_in(tmp_path_factory.mktemp("postgres")) as served:
+        yield served
