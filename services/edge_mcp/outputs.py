@@ -34,7 +34,10 @@ ERROR_SCHEMA: Final[JsonObject] = {
         "reason": {"type": "string", "description": "Stable reason, UPPER_SNAKE."},
         "message": {"type": "string", "description": "What went wrong, and the next step."},
         "retryable": {"type": "boolean", "description": "Whether the same call may succeed later."},
-        "retry_after_s": {"type": ["number", "null"], "description": "Seconds to wait before that."},
+        "retry_after_s": {
+            "anyOf": [{"type": "number"}, {"type": "null"}],
+            "description": "Seconds to wait before that.",
+        },
         "request_id": {"type": "string", "description": "Finds this call in the server's logs."},
         "fields": {
             "type": "array",
@@ -75,7 +78,7 @@ class Output:
 
     def schema(self) -> JsonObject:
         """Describe what `render` gives, or an error, as a self-contained JSON Schema 2020-12."""
-        root = json_schema(self._message_type.DESCRIPTOR)  # type: ignore[arg-type]
+        root = _with_single_types(json_schema(self._message_type.DESCRIPTOR))  # type: ignore[arg-type]
         definitions: JsonObject = root.pop("$defs", {})
         for field, names in self._without_in.items():
             _leave_out_of_schema(definitions[_referenced(root["properties"][field]["items"])], names)
@@ -98,6 +101,22 @@ def _leave_out_of_schema(schema: JsonObject, names: Iterable[str]) -> None:
     left_out = set(names)
     schema["properties"] = {key: value for key, value in schema["properties"].items() if key not in left_out}
     schema["required"] = [key for key in schema["required"] if key not in left_out]
+
+
+def _with_single_types(schema: Any) -> Any:
+    """Spell `"type": [x, "null"]` as `anyOf`: some clients know only one type at a time."""
+    if isinstance(schema, list):
+        return [_with_single_types(value) for value in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if not isinstance(schema.get("type"), list):
+        return {key: _with_single_types(value) for key, value in schema.items()}
+    branch = {key: value for key, value in schema.items() if key not in ("type", "description")}
+    branch["type"] = next(name for name in schema["type"] if name != "null")
+    if "enum" in branch:
+        branch["enum"] = [value for value in branch["enum"] if value is not None]
+    described = {key: schema[key] for key in ("description",) if key in schema}
+    return {"anyOf": [branch, {"type": "null"}], **described}
 
 
 def _reachable(schema: Any, definitions: Mapping[str, JsonObject]) -> set[str]:

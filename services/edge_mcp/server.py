@@ -11,21 +11,19 @@ from typing import Any, Final
 from mcp.server import MCPServer
 from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import Context
-from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, CallToolResult
+from mcp_types import CallToolResult
 from mcp_types import Tool as ListedTool
 from pydantic import ValidationError
 from starlette.requests import Request
 
 from services.common.edge import Admission
-from services.common.errors import AppError, internal
+from services.common.errors import AppError, internal, not_found
 from services.common.telemetry import get_logger, span
 from services.edge_mcp.progress import Notify, RisingProgress
 from services.edge_mcp.tool import Tool
 from services.edge_mcp.tool_errors import arguments_invalid, error_result
 
 _LIST_LIFE_MS: Final = 5 * 60_000
-_MAX_NAME_CHARS: Final = 64
 
 
 class ToolServer(MCPServer):
@@ -55,26 +53,28 @@ class ToolServer(MCPServer):
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult:
-        """Run a tool. Every failure but an unknown name is an error result.
-
-        Raises MCPError INVALID_PARAMS for a name that is not listed (MCP, tools: error handling).
-        """
-        tool = self._tools.get(name)
-        if tool is None:
-            raise MCPError(INVALID_PARAMS, f"Unknown tool: {name[:_MAX_NAME_CHARS]}")
+        """Run a tool. Every failure is an error result: that is what a model gets to read."""
         if context is None:
             raise RuntimeError("tools are called by HTTP requests")
         admission = _admission(context)
-        admission.route = f"mcp.{tool.name}"
         try:
+            tool = self._find(name)
+            admission.route = f"mcp.{tool.name}"
             return await _run(tool, arguments, context.report_progress)
         except AppError as error:
             admission.reason = error.reason
             return error_result(error, admission.request_id)
         except Exception:  # noqa: BLE001 - the rim: nothing of its text may reach the client
-            get_logger().exception("unexpected", tool=tool.name)
+            get_logger().exception("unexpected", action=admission.route)
             admission.reason = "INTERNAL"
             return error_result(internal(), admission.request_id)
+
+    def _find(self, name: str) -> Tool:
+        if name not in self._tools:
+            raise not_found(
+                "TOOL_UNKNOWN", "There is no such tool here. tools/list names those that there are."
+            )
+        return self._tools[name]
 
 
 def _admission(context: Context[Any, Any]) -> Admission:

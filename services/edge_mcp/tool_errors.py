@@ -12,8 +12,7 @@ from pydantic import ValidationError
 from services.common.errors import AppError, FieldError, Kind
 
 _MAX_FIELDS: Final = 10
-_MAX_FIELD_CHARS: Final = 64
-_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def error_content(error: AppError, request_id: str) -> dict[str, Any]:
@@ -61,5 +60,5 @@ def arguments_invalid(error: ValidationError) -> AppError:
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    # Names of unknown arguments are the client's own text: bounded, and nothing but printable ASCII.
-    return _UNPRINTABLE.sub("?", ".".join(map(str, location)))[:_MAX_FIELD_CHARS]
+    # Names of unknown arguments are the client's own text: shown only when they look like a name.
+    return ".".join(part if _NAME.fullmatch(part) else "?" for part in map(str, location))

@@ -45,12 +45,12 @@ class Transport:
     def _received(self, bounce: str, address: str, random: Random) -> list[str]:
         stamp = format_datetime(self.instant)
         host = f"out.{self.domain}"
-        accepted = f"by mx.google.com with ESMTPS id {random.randbytes(8).hex()} (version=TLS1_3)"
+        accepted = f"by mx.google.com with ESMTPS id {random.randbytes(8).hex()}{_FOLD}for <{self.to}>"
         return [
             f"Delivered-To: {self.to}",
             f"Received: by 2002:a05:6a10:b0:5e:{random.randrange(1 << 16):x} with SMTP id a7;{_FOLD}{stamp}",
             f"Return-Path: <{bounce}>",
-            f"Received: from {host} ({host}. [{address}]){_FOLD}{accepted}{_FOLD}for <{self.to}>;{_FOLD}{stamp}",
+            f"Received: from {host} ({host}. [{address}]){_FOLD}{accepted};{_FOLD}{stamp}",
             f"Received-SPF: pass (google.com: {_permits(bounce, address)}) client-ip={address};",
         ]
 

@@ -378,6 +378,7 @@ class Backends:
         dispatcher = Dispatcher(name, PassportVerifier(name, self.auth.find_key))
         server = GrpcServer(dispatcher, self.tls(name), [Service(descriptor, handler)])
         port = await server.start(address or "127.0.0.1:0")
+        await server.set_serving(True)
         self._servers[name] = server
         return f"127.0.0.1:{port}"
 

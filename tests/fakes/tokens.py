@@ -27,7 +27,14 @@ ALGORITHM_OF = {
 
 def claims(now: float = NOW, **changes: Any) -> dict[str, Any]:
     """What a good token says; a change to None leaves the claim out."""
-    said = {"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "iat": now, "exp": now + 300, "scope": "mail:scan"}
+    said = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": "alice",
+        "iat": now,
+        "exp": now + 300,
+        "scope": "mail:scan",
+    }
     return {name: value for name, value in {**said, **changes}.items() if value is not None}
 
 
@@ -40,7 +47,9 @@ def b64(content: bytes | Mapping[str, Any] | str) -> str:
 
 
 def hs256(
-    payload: Mapping[str, Any] | str, secret: str | bytes = SECRET, header: Mapping[str, Any] | str | None = None
+    payload: Mapping[str, Any] | str,
+    secret: str | bytes = SECRET,
+    header: Mapping[str, Any] | str | None = None,
 ) -> str:
     """A token signed with a shared secret. `header` and `payload` may be raw text."""
     signed = f"{b64(header if header is not None else {'alg': 'HS256', 'typ': 'JWT'})}.{b64(payload)}"

@@ -58,7 +58,7 @@ class JobQueue:
         self._task = self._app.task(name=_TASK, queue="operations", retry=_Retry(), pass_context=True)(
             self._work
         )
-        self._app.periodic(cron="*/5 * * * * *", periodic_id="rescue")(
+        self._app.periodic(cron="* * * * * */5", periodic_id="rescue")(
             self._app.task(name="rescue_stalled", queue="upkeep", queueing_lock="rescue")(self._rescue)
         )
 

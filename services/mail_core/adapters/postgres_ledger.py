@@ -52,8 +52,9 @@ class PostgresLedger:
             sa.update(attempts)
             .where(attempts.c.id == attempt_id, attempts.c.state == SubscriptionState.REQUESTED)
             .values(**_outcome_values(outcome), updated_at=now)
+            .returning(attempts.c.id)
         )
-        if (await self.connection.execute(statement)).rowcount == 0:
+        if (await self.connection.execute(statement)).one_or_none() is None:
             return False
         await self._set(subscription_id, outcome)
         return True

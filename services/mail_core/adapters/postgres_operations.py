@@ -53,8 +53,9 @@ class PostgresOperations:
                 updated_at=operation.updated_at,
             )
             .on_conflict_do_nothing(index_elements=["team_id", "request_id"])
+            .returning(operations.c.id)
         )
-        if (await self.connection.execute(statement)).rowcount == 1:
+        if (await self.connection.execute(statement)).one_or_none() is not None:
             await self.queue.enqueue(self.connection, operation)
             return operation
         earlier = await self.find_by_request_id(operation.request_id)

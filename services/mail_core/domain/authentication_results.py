@@ -13,7 +13,8 @@ _METHOD = re.compile(r"([\w-]+)(?:/\d+)?=([\w-]+)", re.ASCII)
 # The look-behinds keep a long run of letters from being tried at each of them.
 _SPACED = re.compile(r"(?<![\w.-])([\w-]+\.[\w.-]+)\s*=\s*", re.ASCII)
 _PROPERTY = re.compile(r'(?<![\w.-])([\w-]+\.[\w.-]+)=("(?:[^"\\]|\\.)*"|\S*)', re.ASCII)
-_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[^"]+|"')
+# A quoted string that is never closed runs to the end.
+_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"?|[^"]+', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def _without_comments(text: str) -> str:
     """Blank out comments, which may nest and may hold anything; quoted strings are kept."""
     kept: list[str] = []
     depth = 0
-    for piece in re.findall(r'"(?:[^"\\]|\\.)*"|\\.|.', text, re.DOTALL):
+    for piece in re.findall(r'"(?:[^"\\]|\\.)*"?|\\.|.', text, re.DOTALL):
         if piece == "(":
             depth += 1
         elif piece == ")" and depth:

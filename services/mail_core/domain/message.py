@@ -39,6 +39,7 @@ METADATA_HEADERS: tuple[str, ...] = (
     "Authentication-Results",
     "DKIM-Signature",
 )
+# Bounds the work that a hostile header can cause.
 _MAX_FIELD = 8_192
 _MAX_LINE = 998
 

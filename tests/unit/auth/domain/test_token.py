@@ -58,7 +58,18 @@ def test_types_for_api_access_are_accepted(typ: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "typ", ["passport+jwt", "application/passport+jwt", "Passport+JWT", "dpop+jwt", "logout+jwt", "", None, 1, ["JWT"]]
+    "typ",
+    [
+        "passport+jwt",
+        "application/passport+jwt",
+        "Passport+JWT",
+        "dpop+jwt",
+        "logout+jwt",
+        "",
+        None,
+        1,
+        ["JWT"],
+    ],
 )
 def test_any_other_type_is_refused_by_name(typ: Any) -> None:
     """A token made for one purpose opens no other door (RFC 8725 §3.11)."""
@@ -102,7 +113,9 @@ json_values = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["iss", "aud", "sub", "exp", "nbf", "iat", "scope", "scp"]), json_values))
+@given(
+    st.dictionaries(st.sampled_from(["iss", "aud", "sub", "exp", "nbf", "iat", "scope", "scp"]), json_values)
+)
 def test_no_claims_break_the_reader(said: dict[str, Any]) -> None:
     """An issuer may write anything; we answer with a reason, never with a crash."""
     try:
@@ -168,7 +181,9 @@ def test_a_token_inside_the_leeway_ends_when_the_leeway_does() -> None:
     assert accepted(exp=NOW + 10).expires_at == NOW + 10
 
 
-@pytest.mark.parametrize("payload", ['{"exp": 1, "exp": 1900000000}', '{"sub": "a", "sub": "b"}', "[]", "1", "", "{"])
+@pytest.mark.parametrize(
+    "payload", ['{"exp": 1, "exp": 1900000000}', '{"sub": "a", "sub": "b"}', "[]", "1", "", "{"]
+)
 def test_a_payload_that_two_readers_could_read_differently_is_refused(payload: str) -> None:
     """RFC 8725 §2.4."""
     with pytest.raises(AppError) as caught:
@@ -189,6 +204,8 @@ def test_a_payload_that_two_readers_could_read_differently_is_refused(payload: s
         ({"scope": {"mail:scan": True}}, set()),
     ],
 )
-def test_only_known_scopes_that_are_plainly_named_are_granted(said: dict[str, Any], granted: set[str]) -> None:
+def test_only_known_scopes_that_are_plainly_named_are_granted(
+    said: dict[str, Any], granted: set[str]
+) -> None:
     """What we cannot read grants nothing."""
     assert accepted(**said).scopes == granted

@@ -53,9 +53,17 @@ async def test_scopes_are_a_set() -> None:
         ({"scopes": ("mail:scan", "mail:*")}, "SCOPE_UNKNOWN", "scopes"),
         ({"scopes": ("",)}, "SCOPE_UNKNOWN", "scopes"),
         ({"restrictions": Restrictions(label_prefix="p" * 65)}, "LABEL_INVALID", "restrictions.label_prefix"),
-        ({"restrictions": Restrictions(mailbox_ids=frozenset({"7"}))}, "MAILBOX_ID_INVALID", "restrictions.mailbox_ids"),
         (
-            {"restrictions": Restrictions(mailbox_ids=frozenset(f"{MAILBOX[:-3]}{n:04}" for n in range(101)))},
+            {"restrictions": Restrictions(mailbox_ids=frozenset({"7"}))},
+            "MAILBOX_ID_INVALID",
+            "restrictions.mailbox_ids",
+        ),
+        (
+            {
+                "restrictions": Restrictions(
+                    mailbox_ids=frozenset(f"{MAILBOX[:-3]}{n:04}" for n in range(101))
+                )
+            },
             "MAILBOX_ID_INVALID",
             "restrictions.mailbox_ids",
         ),

@@ -23,7 +23,13 @@ async def test_a_stored_key_becomes_a_passport_with_what_it_may_do() -> None:
     made = await world.create(scopes=("mail:scan",), restrictions=narrowed)
     passport = await world.issue(api_key=made.secret)
     caller = Caller(
-        DEFAULT_TEAM_ID, "Default team", f"key:{made.key_id}", made.key_id, "api_key", frozenset({"mail:scan"}), narrowed
+        DEFAULT_TEAM_ID,
+        "Default team",
+        f"key:{made.key_id}",
+        made.key_id,
+        "api_key",
+        frozenset({"mail:scan"}),
+        narrowed,
     )
     assert passport.statement.caller == caller
     claims_signed = world.passport_keys.signed[0]
@@ -95,7 +101,11 @@ async def test_a_passport_never_outlives_its_credential() -> None:
         (AuthMode.HYBRID, {"api_key": TOKEN}, "CREDENTIAL_INVALID"),
         (AuthMode.HYBRID, {"bearer": hs256(claims(exp=NOW - 60))}, "TOKEN_EXPIRED"),
         (AuthMode.HYBRID, {"bearer": hs256(claims(nbf=NOW + 60))}, "TOKEN_NOT_YET_VALID"),
-        (AuthMode.HYBRID, {"bearer": hs256(claims(), "another secret of good length, sir")}, "CREDENTIAL_INVALID"),
+        (
+            AuthMode.HYBRID,
+            {"bearer": hs256(claims(), "another secret of good length, sir")},
+            "CREDENTIAL_INVALID",
+        ),
         (AuthMode.HYBRID, {"bearer": hs256(claims(), header={"alg": "HS512"})}, "CREDENTIAL_INVALID"),
         (AuthMode.HYBRID, {"bearer": ""}, "CREDENTIAL_MISSING"),
         (AuthMode.HYBRID, {"api_key": ""}, "CREDENTIAL_MISSING"),
@@ -103,7 +113,9 @@ async def test_a_passport_never_outlives_its_credential() -> None:
         (AuthMode.HYBRID, {"api_key": "é\0\n"}, "CREDENTIAL_INVALID"),
     ],
 )
-async def test_what_a_mode_does_not_take_is_refused(mode: AuthMode, presented: dict[str, str], reason: str) -> None:
+async def test_what_a_mode_does_not_take_is_refused(
+    mode: AuthMode, presented: dict[str, str], reason: str
+) -> None:
     """Every refusal has the reason that the contract names."""
     assert await World(mode).refusal(**presented) == reason
 

@@ -90,7 +90,11 @@ class World:
         check_api_key = CheckApiKey(EnvironmentKeys((ENVIRONMENT_KEY,)), self.keys, self.teams, self.clock)
         check_token = CheckToken(self.issuer, TokenRules(ISSUER, AUDIENCE), self.teams, self.clock)
         self._issue = IssuePassport(
-            modes, check_api_key, check_token if modes.any_takes_tokens else None, self.passport_keys, self.clock
+            modes,
+            check_api_key,
+            check_token if modes.any_takes_tokens else None,
+            self.passport_keys,
+            self.clock,
         )
         self._create = CreateApiKey(self.keys, self.teams, self.clock, lambda count: bytes(range(count)))
 
@@ -98,7 +102,12 @@ class World:
         return await self._create(Wanted(**{"label": "test", **wanted}))
 
     async def issue(
-        self, *, bearer: str | None = None, api_key: str = "", audience: str = "mail_core", peer: str = "edge_rest"
+        self,
+        *,
+        bearer: str | None = None,
+        api_key: str = "",
+        audience: str = "mail_core",
+        peer: str = "edge_rest",
     ) -> Passport:
         presented = Presented("api_key", api_key) if bearer is None else Presented("bearer", bearer)
         return await self._issue(presented, audience, peer)
@@ -109,5 +118,3 @@ class World:
         except AppError as error:
             return error.reason
         return "ACCEPTED"
-
-
