@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from services.auth.domain.modes import AuthMode, McpAuthMode, Modes
 from services.auth.domain.strength import weakness_of
 from services.auth.domain.token import MAX_LEEWAY_S, TokenRules
-from services.common.settings import BaseServiceSettings, DatabaseSettings
+from services.common.settings import DatabaseSettings
 
 MIN_API_KEY_CHARS: Final = 24
 MAX_API_KEY_CHARS: Final = 1_024
@@ -25,7 +25,6 @@ JWKS_ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 
 _NONE: Final = SecretStr("")
 
-DatabaseUrl = Annotated[str, Field(pattern="^postgres(ql)?://")]
 Name = Annotated[str, Field(pattern=r"^[\x21-\x7e]{0,512}$")]
 """Printable ASCII, at most 512 characters: it becomes a part of every passport."""
 
@@ -156,20 +155,6 @@ class AuthSettings(DatabaseSettings):
             yield "AUTH_JWT_JWKS_URL needs AUTH_JWT_AUDIENCE; set it to the aud that your tokens are made for"
         if not _is_acceptable(self.auth_jwt_jwks_url, is_production=self.is_production):
             yield "AUTH_JWT_JWKS_URL must be https:// without user name (http:// on loopback, in development)"
-
-
-class MigrationSettings(BaseServiceSettings):
-    """Settings of `python -m services.auth migrate`."""
-
-    database_url: DatabaseUrl
-    database_owner_url: DatabaseUrl
-
-    @model_validator(mode="after")
-    def _has_two_roles(self) -> Self:
-        app, owner = (urlsplit(url).username for url in (self.database_url, self.database_owner_url))
-        if not app or not owner or app == owner:
-            raise ValueError("DATABASE_URL and DATABASE_OWNER_URL must name two different users")
-        return self
 
 
 def _secret(value: SecretStr, file: Path | None, name: str) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -25,42 +25,19 @@ from services.common.database import Database
 from services.common.dispatch import Dispatcher
 from services.common.grpc_server import GrpcServer, Service
 from services.common.identity import PassportVerifier
-from services.common.telemetry import get_logger
 from services.common.tls import TlsFiles
 
 SERVICE: Final = "auth"
 """Our name, which is also the audience of passports that are for us."""
-_PROBE_EVERY_S: Final = 2.0
 _PROBE_TIMEOUT_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """Everything of a running auth that `__main__` needs to hold."""
+    """An auth that is built. `is_ready` asks what it depends on."""
 
     server: GrpcServer
-    teams: PostgresTeams
-
-    async def follow_database(self, on_first_ready: Callable[[], None]) -> None:
-        """Keep health equal to whether the database answers, until cancelled."""
-        was_ready, has_been_ready = False, False
-        while True:
-            is_ready = await self._probe()
-            if is_ready != was_ready:
-                get_logger().info("readiness", is_ready=is_ready)
-                await self.server.set_serving(is_ready)
-                was_ready = is_ready
-            if is_ready and not has_been_ready:
-                on_first_ready()
-                has_been_ready = True
-            await asyncio.sleep(_PROBE_EVERY_S)
-
-    async def _probe(self) -> bool:
-        try:
-            async with asyncio.timeout(_PROBE_TIMEOUT_S):
-                return await self.teams.is_ready()
-        except TimeoutError:
-            return False
+    is_ready: Callable[[], Awaitable[bool]]
 
 
 @contextlib.asynccontextmanager
@@ -87,7 +64,15 @@ async def built(settings: AuthSettings) -> AsyncIterator[Auth]:
             TlsFiles.of(settings),
             [Service(services["AuthService"], servicer), Service(services["AuthAdminService"], admin)],
         )
-        yield Auth(server, teams)
+        yield Auth(server, lambda: _is_ready(teams))
+
+
+async def _is_ready(teams: PostgresTeams) -> bool:
+    try:
+        async with asyncio.timeout(_PROBE_TIMEOUT_S):
+            return await teams.is_ready()
+    except TimeoutError:
+        return False
 
 
 def _passport_keys(settings: AuthSettings) -> FilePassportKeys:

@@ -1,4 +1,4 @@
-"""Teams and API keys in memory. Passes the same suite as PostgreSQL (tests/integration/auth/test_key_store.py)."""
+"""Teams and API keys in memory. PostgreSQL passes the same suite."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime

@@ -13,8 +13,9 @@ from services.auth.domain.strength import weakness_of
     "secret",
     [
         "", "short", "x" * 64, "ab" * 32, "abc" * 20, "0123456789" * 5, "changeme" * 8, "change-me-" * 6,
-        "your-api-key-your-api-key-your-api-key", "super-secret-jwt-secret-password", "abcdefghijklmnopqrstuvwxyz012345",
-        "zyxwvutsrqponmlkjihgfedcba987654", "CHANGEME-CHANGEME-CHANGEME-CHANGEME", "aaaaaaaabbbbbbbbccccccccdddddddd",
+        "your-api-key-your-api-key-your-api-key", "super-secret-jwt-secret-password",
+        "abcdefghijklmnopqrstuvwxyz012345", "zyxwvutsrqponmlkjihgfedcba987654",
+        "CHANGEME-CHANGEME-CHANGEME-CHANGEME", "aaaaaaaabbbbbbbbccccccccdddddddd",
         "correcthorse" * 4, "ééééééééééééééééééééééé",
     ],
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """What a JWT must look like and must say before anybody is believed (RFC 7519, RFC 8725)."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,6 +23,14 @@ def refusal_of(rules: TokenRules = RULES, **changes: Any) -> str:
     with pytest.raises(AppError) as caught:
         accepted(rules, **changes)
     return caught.value.reason
+
+
+def outcome(action: Callable[[], object]) -> str:
+    try:
+        action()
+    except AppError as error:
+        return error.reason
+    return "ACCEPTED"
 
 
 def parse_refusal(text: str) -> str:
@@ -100,10 +109,7 @@ def test_malformed_tokens_are_refused_alike(text: str) -> None:
 @given(st.text(max_size=200))
 def test_no_text_breaks_the_parser(text: str) -> None:
     """Any text is a token or a typed refusal."""
-    try:
-        parse_token(text)
-    except AppError as error:
-        assert error.reason in {"CREDENTIAL_INVALID", "TOKEN_TYPE_REFUSED"}
+    assert outcome(lambda: parse_token(text)) in {"CREDENTIAL_INVALID", "TOKEN_TYPE_REFUSED", "ACCEPTED"}
 
 
 json_values = st.recursive(
@@ -118,10 +124,9 @@ json_values = st.recursive(
 )
 def test_no_claims_break_the_reader(said: dict[str, Any]) -> None:
     """An issuer may write anything; we answer with a reason, never with a crash."""
-    try:
-        accept_claims(json.dumps({**claims(), **said}).encode(), RULES, NOW)
-    except AppError as error:
-        assert error.reason in {"CREDENTIAL_INVALID", "TOKEN_EXPIRED", "TOKEN_NOT_YET_VALID"}
+    payload = json.dumps({**claims(), **said}).encode()
+    reason = outcome(lambda: accept_claims(payload, RULES, NOW))
+    assert reason in {"CREDENTIAL_INVALID", "TOKEN_EXPIRED", "TOKEN_NOT_YET_VALID", "ACCEPTED"}
 
 
 @pytest.mark.parametrize(

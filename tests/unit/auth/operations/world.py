@@ -27,7 +27,7 @@ _SIGNER = jwt.get_algorithm_by_name("HS256")
 
 @dataclass(slots=True)
 class Clock:
-    now: datetime = datetime.fromtimestamp(NOW, UTC)
+    now: datetime = field(default_factory=lambda: datetime.fromtimestamp(NOW, UTC))
 
     def __call__(self) -> datetime:
         return self.now
