@@ -73,6 +73,10 @@ class HastyClock:
     def now(self) -> float:
         return self._now
 
+    def skip(self, seconds: float) -> None:
+        """Let time pass while nobody waits."""
+        self._now += seconds
+
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.Handle:
         def ring() -> None:
             self._now += delay_s

@@ -52,11 +52,11 @@ class _Account:
 class Google:
     """Google, for all mailboxes of this process. When there are very many, those that rest are forgotten."""
 
-    def __init__(self, config: GoogleConfig, http: aiohttp.ClientSession, clock: Clock) -> None:
+    def __init__(self, config: GoogleConfig, wire: Wire) -> None:
         self._config = config
+        self._wire = wire
         self._token_uri = check_token_uri(config.token_uri) if config.token_uri else ""
         self._services: GoogleServices = google_services(config.api_endpoint)
-        self._wire = Wire(http, clock, config.backoff, config.try_s, config.background_s)
         self._accounts: OrderedDict[bytes, _Account] = OrderedDict()
         self._units_of_get = units("messages.get", config.quota_table)
 
@@ -105,11 +105,17 @@ def _fingerprint(grant: GoogleGrant) -> bytes:
 @contextlib.asynccontextmanager
 async def open_google(config: GoogleConfig, clock: Clock | None = None) -> AsyncIterator[Google]:
     """Open the connections to Google for the length of the block. Raises ValueError: unfit token URI."""
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=_CONNECTIONS),
+    async with _session(config, force_close=False) as http, _session(config, force_close=True) as fresh_http:
+        wire = Wire(
+            http, fresh_http, clock or SystemClock(), config.backoff, config.try_s, config.background_s
+        )
+        yield Google(config, wire)
+
+
+def _session(config: GoogleConfig, *, force_close: bool) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=_CONNECTIONS, force_close=force_close),
         # One session serves every tenant: nothing of an answer may travel with another's request.
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=config.try_s),
     )
-    async with session:
-        yield Google(config, session, clock or SystemClock())

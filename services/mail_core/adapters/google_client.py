@@ -35,18 +35,25 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """What all accounts of a process share: connections, clock, and patience."""
+    """What all accounts of a process share: connections, clock, and patience.
+
+    `fresh_http` keeps no connections: one that went stale would leave a send in doubt.
+    """
 
     http: aiohttp.ClientSession
+    fresh_http: aiohttp.ClientSession
     clock: Clock
     backoff: Backoff = field(default_factory=Backoff)
     try_s: float = 30.0
     background_s: float = 900.0
 
-    async def exchange(self, wire: WireRequest, api: str, token: str, timeout_s: float) -> Answer:
+    async def exchange(
+        self, wire: WireRequest, api: str, token: str, timeout_s: float, *, is_repeatable: bool
+    ) -> Answer:
         """Send once. Raises GoogleRefusedError when no answer came."""
+        http = self.http if is_repeatable else self.fresh_http
         try:
-            async with self.http.request(
+            async with http.request(
                 wire.method,
                 yarl.URL(wire.uri, encoded=True),
                 headers={**wire.headers, "authorization": f"Bearer {token}"},
@@ -100,7 +107,7 @@ class GoogleClient:
         """Send a request and read its successful answer; `read` may raise too. Errors as in `call`."""
 
         async def once() -> T:
-            return read(await self._exchange(wire))
+            return read(await self._exchange(wire, is_repeatable))
 
         with span(f"google.{name}", SpanKind.CLIENT, **{"google.units": units}) as recording:
             return await self._until_answered(once, units, is_repeatable, recording)
@@ -140,10 +147,10 @@ class GoogleClient:
             await self.ledger.acquire(units, self.priority, self._time_left_s())
         self.units_spent += units
 
-    async def _exchange(self, wire: WireRequest) -> Answer:
+    async def _exchange(self, wire: WireRequest, is_repeatable: bool) -> Answer:
         token = await self.tokens.current()
         timeout_s = min(self.wire.try_s, self._time_left_s())
-        answer = await self.wire.exchange(wire, self.api, token, timeout_s)
+        answer = await self.wire.exchange(wire, self.api, token, timeout_s, is_repeatable=is_repeatable)
         if answer.status in _SUCCESS:
             return answer
         refused = refusal(self.api, answer.status, answer.headers, answer.content, datetime.now(UTC))
