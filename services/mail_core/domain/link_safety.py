@@ -143,7 +143,7 @@ def is_plainly_public(ip: str | IpAddress) -> bool:
 
 
 def read_link(url: str, policy: LinkPolicy) -> Link | LinkProblem:
-    """Take a link apart if Mailwarden may send a request to it, or say why not.
+    """Take a link apart if it may be used, by Mailwarden or by a person, or say why not.
 
     Only https on port 443 to a name or an address that is plainly public; hosts that the policy opens
     may use http and any port. The fragment is dropped, the rest is kept as written.
@@ -156,20 +156,8 @@ def read_link(url: str, policy: LinkPolicy) -> Link | LinkProblem:
     return _port_problem(link, HTTPS_PORT) or _host_problem(link.host) or link
 
 
-def read_page(url: str, policy: LinkPolicy) -> Link | LinkProblem:
-    """Judge a link that a person will open: as `read_link`, but plain http on port 80 passes too.
-
-    Mailwarden never opens it; many older lists have no other page.
-    """
-    link = _parse(url)
-    if isinstance(link, LinkProblem) or policy.allows_host(link.host):
-        return link
-    default = HTTPS_PORT if link.scheme == "https" else HTTP_PORT
-    return _port_problem(link, default) or _host_problem(link.host) or link
-
-
 def judge_link(url: str, policy: LinkPolicy) -> LinkProblem | None:
-    """Say why no request may be sent to a link; None when it is safe."""
+    """Say why a link may not be used; None when it is safe."""
     link = read_link(url, policy)
     return link if isinstance(link, LinkProblem) else None
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from services.mail_core.domain.authentication_results import GMAIL_AUTHSERV_IDS
 from services.mail_core.domain.dkim_signature import Coverage, covers_list_unsubscribe
-from services.mail_core.domain.link_safety import Link, LinkPolicy, LinkProblem, read_link, read_page
+from services.mail_core.domain.link_safety import Link, LinkPolicy, LinkProblem, read_link
 from services.mail_core.domain.list_unsubscribe import is_one_click, parse_uris, scheme_of
 from services.mail_core.domain.mailto import Mailto, MailtoProblem, parse_mailto
 from services.mail_core.domain.message import Headers
@@ -31,7 +31,6 @@ class PlanReason(StrEnum):
     DUPLICATE_HEADER = "DUPLICATE_HEADER"
     MAILTO_ONLY = "MAILTO_ONLY"
     MAILTO_INVALID = "MAILTO_INVALID"
-    WEB_PAGE_ONLY = "WEB_PAGE_ONLY"
     NOT_HTTPS = "NOT_HTTPS"
     SEVERAL_HTTPS_LINKS = "SEVERAL_HTTPS_LINKS"
     UNSAFE_LINK = "UNSAFE_LINK"
@@ -50,8 +49,7 @@ FINDINGS: dict[PlanReason, str] = {
     PlanReason.DUPLICATE_HEADER: "An unsubscribe header is there more than once, so one-click is not certain",
     PlanReason.MAILTO_ONLY: "The sender offers a mail address alone",
     PlanReason.MAILTO_INVALID: "The mail address that the sender offers is not safe to write to",
-    PlanReason.WEB_PAGE_ONLY: "The sender offers a web page alone",
-    PlanReason.NOT_HTTPS: "The link is not encrypted, which one-click requires",
+    PlanReason.NOT_HTTPS: "The link is plain http, which anyone on the way can read",
     PlanReason.SEVERAL_HTTPS_LINKS: "The header has several web links where one-click allows one",
     PlanReason.UNSAFE_LINK: "The link leads somewhere that is not safe to contact",
     PlanReason.POST_HEADER_MISSING: "The sender does not declare one-click (no List-Unsubscribe-Post header)",
@@ -131,7 +129,7 @@ def _one_click(
     if len(headers.get_all("List-Unsubscribe")) > 1 or len(posts) > 1:
         return PlanReason.DUPLICATE_HEADER
     if not isinstance(link, Link):
-        return PlanReason.WEB_PAGE_ONLY if _is_page_alone(link, uris, posts) else link
+        return link
     if not posts:
         return PlanReason.POST_HEADER_MISSING
     if not is_one_click(posts[0]):
@@ -158,31 +156,23 @@ def _one_web_link(uris: list[str], policy: LinkPolicy) -> Link | PlanReason:
     return link
 
 
-def _is_page_alone(found: PlanReason, uris: list[str], posts: tuple[str, ...]) -> bool:
-    """Tell an old-style list that offers a plain page from one that tried one-click without https."""
-    return found is PlanReason.NOT_HTTPS and len(uris) == 1 and not posts
-
-
 def _fallback(why: PlanReason, uris: list[str], policy: LinkPolicy, receiver: Receiver) -> UnsubscribePlan:
     mailto = _first_mailto(uris, receiver)
     if mailto is not None:
         return _plan(Method.MAILTO, why, mailto=mailto)
-    page = _first_page(uris, policy)
+    links = [read_link(uri, policy) for uri in uris if scheme_of(uri) in ("http", "https")]
+    page = next((link for link in links if isinstance(link, Link)), None)
     if page is not None:
         return _plan(Method.WEB_PAGE, why, web_page_url=page.url)
-    only_mailto = all(scheme_of(uri) == "mailto" for uri in uris)
-    return _plan(Method.NONE, PlanReason.MAILTO_INVALID if only_mailto else PlanReason.UNSAFE_LINK)
+    if all(scheme_of(uri) == "mailto" for uri in uris):
+        return _plan(Method.NONE, PlanReason.MAILTO_INVALID)
+    is_http_alone = bool(links) and all(link is LinkProblem.NOT_HTTPS for link in links)
+    return _plan(Method.NONE, PlanReason.NOT_HTTPS if is_http_alone else PlanReason.UNSAFE_LINK)
 
 
 def _first_mailto(uris: list[str], receiver: Receiver) -> Mailto | None:
     """Give the first usable address; one of the owner's own would only send them mail."""
     parsed = (parse_mailto(uri) for uri in uris if scheme_of(uri) == "mailto")
+    own = {address.lower() for address in receiver.addresses}
     usable = (mailto for mailto in parsed if not isinstance(mailto, MailtoProblem))
-    return next((mailto for mailto in usable if mailto.recipient.lower() not in receiver.addresses), None)
-
-
-def _first_page(uris: list[str], policy: LinkPolicy) -> Link | None:
-    """Give the first page that is safe to open, an encrypted one before others."""
-    read = (read_page(uri, policy) for uri in uris if scheme_of(uri) in ("http", "https"))
-    pages = [page for page in read if isinstance(page, Link)]
-    return min(pages, key=lambda page: page.scheme != "https", default=None)
+    return next((mailto for mailto in usable if mailto.recipient.lower() not in own), None)

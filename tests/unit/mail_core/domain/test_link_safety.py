@@ -13,7 +13,6 @@ from services.mail_core.domain.link_safety import (
     is_plainly_public,
     judge_link,
     read_link,
-    read_page,
 )
 
 CLOSED = LinkPolicy()
@@ -190,7 +189,6 @@ def test_no_address_is_public_that_python_knows_to_be_private(ip):
 def test_a_policy_opens_the_hosts_inside_it_and_no_others(url, is_open):
     """For the sandbox and for tests."""
     assert isinstance(read_link(url, OPEN), Link) is is_open
-    assert isinstance(read_page(url, OPEN), Link) is is_open
 
 
 def test_localhost_is_open_only_when_loopback_is():
@@ -240,25 +238,8 @@ def test_a_link_without_a_path_asks_for_the_root():
     assert root.target == "/"
 
 
-@pytest.mark.parametrize(
-    ("url", "problem"),
-    [
-        ("https://news.example.com/u", None),
-        ("http://news.example.com/u", None),  # older lists have no other page
-        ("http://news.example.com:8080/u", LinkProblem.PORT_NOT_ALLOWED),
-        ("http://news.example.com:443/u", LinkProblem.PORT_NOT_ALLOWED),
-        ("http://10.0.0.1/u", LinkProblem.HOST_NOT_PUBLIC),
-        ("javascript:alert(1)", LinkProblem.SCHEME_NOT_WEB),
-    ],
-)
-def test_a_page_for_a_person_may_be_unencrypted_but_not_unsafe(url, problem):
-    """A person opens it, never Mailwarden."""
-    page = read_page(url, CLOSED)
-    assert (None if isinstance(page, Link) else page) is problem
-
-
 @given(st.text() | st.from_regex(r"https?://[\[\]0-9a-fx.:@%\\/?#-]{0,30}"))
 def test_judging_never_raises(url):
     """Whatever a sender writes."""
     read_link(url, OPEN)
-    read_page(url, CLOSED)
+    read_link(url, CLOSED)

@@ -80,8 +80,6 @@ UNQUALIFIED = [
     ),
     # a valid signature that leaves the Post header out
     (one_click_fields(signature=dkim_signature("from:list-unsubscribe")), PlanReason.DKIM_NOT_COVERING),
-    # plain http
-    (one_click_fields(HTTP), PlanReason.NOT_HTTPS),
 ]
 
 
@@ -118,7 +116,10 @@ def test_a_mail_address_goes_before_a_page_and_keeps_the_reason(fields, reason):
         (BAD_MAIL, Method.NONE, PlanReason.MAILTO_INVALID),
         (f"{BAD_MAIL}, {MAIL}", Method.MAILTO, PlanReason.MAILTO_ONLY),  # the next one is good
         (f"{BAD_MAIL}, {HTTPS}", Method.WEB_PAGE, PlanReason.POST_HEADER_MISSING),
-        (HTTP, Method.WEB_PAGE, PlanReason.WEB_PAGE_ONLY),  # a list of the old kind
+        (HTTP, Method.NONE, PlanReason.NOT_HTTPS),
+        (f"{HTTP}, <http://news.example/u/2>", Method.NONE, PlanReason.NOT_HTTPS),
+        (f"{HTTP}, {INSIDE}", Method.NONE, PlanReason.UNSAFE_LINK),
+        (f"{INSIDE}, {HTTPS}", Method.WEB_PAGE, PlanReason.SEVERAL_HTTPS_LINKS),  # the safe one
         (f"{HTTP}, {MAIL}", Method.MAILTO, PlanReason.NOT_HTTPS),
         (f"{HTTP}, {HTTPS}", Method.WEB_PAGE, PlanReason.SEVERAL_HTTPS_LINKS),
         (INSIDE, Method.NONE, PlanReason.UNSAFE_LINK),
@@ -140,8 +141,11 @@ def test_without_one_click_the_next_safe_way_is_taken(uris, method, reason):
     assert (found.web_page_url is not None) == (method is Method.WEB_PAGE)
 
 
-def test_an_encrypted_page_is_offered_before_another():
-    """A token in the open is worse than the sender's preference is good."""
+def test_a_link_in_the_open_is_neither_posted_to_nor_offered():
+    """Plain http: its token can be read, and its page changed, by anyone on the way."""
+    found = planned(one_click_fields(HTTP))
+    assert (found.method, found.reason) == (Method.NONE, PlanReason.NOT_HTTPS)
+    assert found.web_page_url is None
     assert planned([("List-Unsubscribe", f"{HTTP}, {HTTPS}")]).web_page_url == "https://news.example/u/1"
 
 
@@ -171,8 +175,8 @@ def test_a_discussion_list_may_be_left():
 
 def test_a_mail_to_oneself_is_not_an_unsubscribe():
     """A list that names its reader's own address would only make them write to themselves."""
-    me = Receiver(addresses=frozenset({"me@home.example"}))
-    found = planned([("List-Unsubscribe", "<mailto:Me@home.example>")], receiver=me)
+    me = Receiver(addresses=frozenset({"Me@Home.example"}))
+    found = planned([("List-Unsubscribe", "<mailto:mE@home.example>")], receiver=me)
     assert (found.method, found.reason) == (Method.NONE, PlanReason.MAILTO_INVALID)
 
 
