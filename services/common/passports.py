@@ -75,7 +75,8 @@ class PassportBroker:
             _remember(self._held, key, held)
         except AppError as error:
             if error.kind is Kind.UNAUTHENTICATED:
-                _remember(self._refused, key, (time.time() + _REFUSAL_LIFE_S, error))
+                # A copy: the error itself would keep every frame that it passed through alive.
+                _remember(self._refused, key, (time.time() + _REFUSAL_LIFE_S, _copy(error)))
             raise
         else:
             return held
@@ -85,8 +86,11 @@ class PassportBroker:
     def _raise_when_refused(self, key: tuple[bytes, str]) -> None:
         refused = self._refused.get(key)
         if refused is not None and refused[0] > time.time():
-            error = refused[1]
-            raise AppError(error.kind, error.reason, error.message, metadata=error.metadata)
+            raise _copy(refused[1])
+
+
+def _copy(error: AppError) -> AppError:
+    return AppError(error.kind, error.reason, error.message, metadata=error.metadata)
 
 
 def _remember(cache: OrderedDict, key: tuple[bytes, str], value: object) -> None:

@@ -22,6 +22,7 @@ _FIELD_REASONS: Final[Mapping[str, str]] = {
     "greater_than_equal": "FIELD_OUT_OF_RANGE",
     "less_than_equal": "FIELD_OUT_OF_RANGE",
     "string_too_short": "FIELD_OUT_OF_RANGE",
+    "string_too_long": "FIELD_OUT_OF_RANGE",
     "too_short": "FIELD_OUT_OF_RANGE",
 }
 

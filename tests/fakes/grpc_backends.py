@@ -66,6 +66,11 @@ class FakeAuth:
         self._key = Ed25519PrivateKey.generate()
         self.admit(API_KEY)
 
+    def reset(self) -> None:
+        """Forget what a test has set and sent. Passports that an edge holds live on."""
+        self.failure = None
+        self.exchanges.clear()
+
     def admit(
         self,
         secret: str,
@@ -154,6 +159,12 @@ class FakeMailCore:
         self.traces: list[Trace | None] = []
         self.operations: dict[str, resources_pb2.Operation] = {}
         self.may_finish = asyncio.Event()
+        self.may_finish.set()
+
+    def reset(self) -> None:
+        """Forget what a test has set and sent."""
+        for kept in (self.answers, self.failures, self.requests, self.calls, self.operations):
+            kept.clear()
         self.may_finish.set()
 
     def last(self, kind: type[M]) -> M:
