@@ -27,10 +27,18 @@ ALL = frozenset({"mail:scan", "unsubscribe:read", "unsubscribe:execute", "availa
 
 
 def passport(
-    scopes: frozenset[str] = ALL, *, audience: str = "mail_core", typ: str = PASSPORT_TYPE, life_s: int = 60,
-    key: Ed25519PrivateKey = KEY, restrictions: Restrictions = Restrictions(), **changes: Any,
+    scopes: frozenset[str] = ALL,
+    *,
+    audience: str = "mail_core",
+    typ: str = PASSPORT_TYPE,
+    life_s: int = 60,
+    key: Ed25519PrivateKey = KEY,
+    restrictions: Restrictions = Restrictions(),
+    **changes: Any,
 ) -> str:
-    caller = Caller("5d5f5c1e-0000-4000-8000-000000000001", "Team", "key:1", "1", "api_key", scopes, restrictions)
+    caller = Caller(
+        "5d5f5c1e-0000-4000-8000-000000000001", "Team", "key:1", "1", "api_key", scopes, restrictions
+    )
     now = int(time.time())
     claims = {**caller.to_claims(), "iss": PASSPORT_ISSUER, "aud": audience, "iat": now, "exp": now + life_s}
     return jwt.encode({**claims, **changes}, key, algorithm="EdDSA", headers={"typ": typ, "kid": "k1"})
@@ -45,7 +53,9 @@ class Handler:
         self.hold = asyncio.Event()
         self.callers: list[Caller] = []
 
-    async def list_mailboxes(self, _: mail_pb2.ListMailboxesRequest, call: Call) -> mail_pb2.ListMailboxesResponse:
+    async def list_mailboxes(
+        self, _: mail_pb2.ListMailboxesRequest, call: Call
+    ) -> mail_pb2.ListMailboxesResponse:
         self.calls += 1
         self.callers.append(call.require_caller())
         if self.failures:
@@ -178,7 +188,9 @@ async def test_client_without_certificate_is_refused(world: World) -> None:
     credentials = grpc.ssl_channel_credentials((world.folder / "ca.pem").read_bytes())
     async with grpc.aio.secure_channel(f"127.0.0.1:{world.port}", credentials) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await mail_pb2_grpc.MailServiceStub(channel).ListMailboxes(mail_pb2.ListMailboxesRequest(), timeout=5)
+            await mail_pb2_grpc.MailServiceStub(channel).ListMailboxes(
+                mail_pb2.ListMailboxesRequest(), timeout=5
+            )
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
@@ -196,8 +208,12 @@ async def test_certificate_of_another_authority_is_refused(world: World, tmp_pat
 async def test_error_crosses_the_wire_whole(world: World) -> None:
     """Kind, reason, message, retry and fields are the same on the other side."""
     sent = AppError(
-        Kind.RESOURCE_EXHAUSTED, "GMAIL_QUOTA", "Later.", retry_after_s=2.5,
-        fields=(FieldError("a.b", "X", "wrong"),), metadata={"scope": "s"},
+        Kind.RESOURCE_EXHAUSTED,
+        "GMAIL_QUOTA",
+        "Later.",
+        retry_after_s=2.5,
+        fields=(FieldError("a.b", "X", "wrong"),),
+        metadata={"scope": "s"},
     )
     world.handler.failures = [sent]
     got = await failure_of(world, passport())
