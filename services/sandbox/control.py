@@ -2,22 +2,24 @@
 
 GET  /sandbox/summary   counts of messages, labels and lists, and quota units spent
 GET  /sandbox/token     content of a token.json for this account
-GET  /sandbox/requests  what reached the senders (?list=NAME)
+GET  /sandbox/requests  what reached the senders (?list=NAME; &count=N&wait_s=5 waits until there are N)
 POST /sandbox/deliver   {"list": NAME, "count": N} or {"raw": TEXT} or {"raw_base64url": …, "labels": […]}
 POST /sandbox/faults    see `order_faults`
 POST /sandbox/events    {"calendar", "summary", "start", "end", "tentative", "transparent"}
 """
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import date, datetime
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 
-from services.sandbox.arguments import Body
+from services.sandbox.arguments import Body, Query
 from services.sandbox.calendars import Event
 from services.sandbox.errors import ApiError, invalid, not_found
 from services.sandbox.faults import MAX_DELAY_S, Fault
@@ -74,9 +76,14 @@ class Control:
         return self._world.grants.token_file(f"http://{request.host}/token")
 
     async def requests(self, request: web.Request) -> dict[str, Any]:
-        wanted = request.query.get("list")
-        found = (item for item in self._world.senders.requests if wanted in {None, item.list_name})
-        return {"requests": [item.json() for item in found]}
+        """What reached the senders; with `count`, wait until there are that many, `wait_s` at most."""
+        query = Query({name: request.query.getall(name) for name in request.query})
+        wanted = query.text("list") or None
+        wait_s = query.integer("wait_s", 5, low=0, high=60)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._world.senders.wait_for(wanted, query.integer("count", 0, low=0, high=100_000))
+        return {"requests": [item.json() for item in self._world.senders.recorded(wanted)]}
 
     async def deliver(self, request: web.Request) -> dict[str, Any]:
         """Bring new mail. A list that was ended sends nothing, unless it is one that ignores."""

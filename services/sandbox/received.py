@@ -3,7 +3,6 @@
 import base64
 from dataclasses import dataclass
 from datetime import datetime
-from email.header import Header
 from email.utils import format_datetime
 from random import Random
 
@@ -13,6 +12,7 @@ _SIGNED = "from:to:subject:date:message-id:mime-version:content-type:list-id:lis
 _POST_SIGNED = ":list-unsubscribe-post"
 _FOLD = "\r\n        "
 _BASE64_LINE = 68
+_WORD_CHARS = 14  # at most 4 octets each
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,4 +82,10 @@ def field(name: str, value: str) -> str:
     """One header line; what is not ASCII becomes encoded words."""
     if value.isascii():
         return f"{name}: {value}"
-    return f"{name}: {Header(value, 'utf-8', header_name=name).encode(linesep=chr(13) + chr(10))}"
+    words = (f"=?utf-8?B?{base64.b64encode(chunk.encode()).decode()}?=" for chunk in _pieces(value))
+    return f"{name}: " + "\r\n ".join(words)
+
+
+def _pieces(value: str) -> list[str]:
+    """Pieces short enough for one encoded word each (75 characters, RFC 2047 §2)."""
+    return [value[start : start + _WORD_CHARS] for start in range(0, len(value), _WORD_CHARS)]

@@ -15,9 +15,19 @@ from services.sandbox.search_terms import Term, term
 
 Predicate = Callable[[Message], bool]
 
-_LEXEME = re.compile(r'\s*(?:([(){}])|(-?)([A-Za-z_][\w]*:)?(?:"([^"]*)"?|([^\s(){}"]+))|(-(?=[({]))|(\S))')
+_LEXEME = re.compile(
+    r"""\s*(?:
+        (?P<bracket>[(){}]) |
+        (?P<lone_minus>-)(?=[({]) |
+        (?P<minus>-?)(?P<operator>[A-Za-z_]\w*):(?:"(?P<phrase>[^"]*)"?|(?P<word>[^\s(){}"]+))? |
+        (?P<bare_minus>-?)(?:"(?P<quoted>[^"]*)"?|(?P<bare>[^\s(){}"]+)) |
+        (?P<other>\S)
+    )""",
+    re.VERBOSE,
+)
 _MAX_LENGTH = 8_000
 _MAX_DEPTH = 50
+_WORDS = {"OR": "or", "|": "or", "AND": "and"}
 _OPENS_SPAM = {"in:anywhere", "in:spam", "in:trash", "label:spam", "label:trash", "is:spam"}
 
 
@@ -55,15 +65,14 @@ def parse(query: str, mailbox: Mailbox, now: datetime | None = None) -> Search:
 
 
 def _lexeme(match: re.Match[str]) -> _Lexeme:
-    bracket, minus, operator, quoted, bare, lone_minus, _ = match.groups()
-    if bracket or lone_minus:
-        return _Lexeme(bracket or "-")
-    if bare in {"OR", "|"} and not operator:
-        return _Lexeme("or")
-    if bare == "AND" and not operator:
-        return _Lexeme("and")
-    text = quoted if quoted is not None else bare or ""
-    return _Lexeme("term", (operator or "").rstrip(":").lower(), text, bool(minus))
+    if mark := match["bracket"] or match["lone_minus"]:
+        return _Lexeme(mark)
+    if match["operator"]:
+        text = match["phrase"] or match["word"] or ""
+        return _Lexeme("term", match["operator"].lower(), text, bool(match["minus"]))
+    if match["bare"] in _WORDS and not match["bare_minus"]:
+        return _Lexeme(_WORDS[match["bare"]])
+    return _Lexeme("term", "", match["quoted"] or match["bare"] or "", bool(match["bare_minus"]))
 
 
 class _Parser:

@@ -63,8 +63,9 @@ def term(context: Term, operator: str, text: str) -> Predicate:
 
 
 def tokens(text: str) -> str:
-    """Words of a text, lower case, each between spaces: a phrase is found by `in`."""
-    return " " + " ".join(_WORD.findall(text.lower().replace("_", " "))) + " "
+    """Words of a text, lower case, each between spaces, so that `in` finds phrases; no words match all."""
+    words = _WORD.findall(text.lower().replace("_", " "))
+    return f" {' '.join(words)} " if words else ""
 
 
 def _header(names: tuple[str, ...], text: str) -> Predicate:

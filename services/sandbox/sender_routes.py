@@ -81,12 +81,14 @@ class SenderHosts:
     def _record(
         self, request: web.Request, mailing_list: MailingList | None, body: bytes, *, ended: bool
     ) -> None:
-        headers = tuple((name, value) for name, value in request.headers.items())
+        headers = tuple(
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers
+        )
         name = mailing_list.name if mailing_list else None
         text = body.decode("utf-8", "replace")
         now = self._world.clock.now()
         record = SenderRequest("http", name, request.method, request.path_qs, headers, text, now, ended)
-        self._world.senders.requests.append(record)
+        self._world.senders.record(record)
 
 
 def _refusal(request: web.Request, mailing_list: MailingList, body: bytes) -> web.Response | None:

@@ -1,5 +1,6 @@
 """What the senders know: who has left which list, and every request and mail that asked for it."""
 
+import asyncio
 import hmac
 import re
 from collections.abc import Callable
@@ -49,6 +50,21 @@ class SenderBook:
     requests: list[SenderRequest] = field(default_factory=list)
     ended: set[str] = field(default_factory=set)
     delivered: dict[str, int] = field(default_factory=dict)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def record(self, request: SenderRequest) -> None:
+        self.requests.append(request)
+        self._news.set()
+
+    def recorded(self, list_name: str | None) -> list[SenderRequest]:
+        """Requests of one list, or all."""
+        return [request for request in self.requests if list_name in {None, request.list_name}]
+
+    async def wait_for(self, list_name: str | None, count: int) -> None:
+        """Return as soon as that many requests were recorded."""
+        while len(self.recorded(list_name)) < count:
+            self._news.clear()
+            await self._news.wait()
 
     def addressee(self, mailing_list: MailingList) -> Addressee:
         return self.alias if mailing_list.to_alias else self.subscriber
@@ -73,7 +89,7 @@ class SenderBook:
             self.end(mailing_list)
         elif not any(_robot_domain(item) == recipient.rpartition("@")[2] for item in LISTS):
             return
-        self.requests.append(
+        self.record(
             SenderRequest(
                 "mail",
                 mailing_list.name if mailing_list else None,
