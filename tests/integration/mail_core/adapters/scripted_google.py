@@ -1,7 +1,9 @@
 """A Google that says exactly what a test scripts, call after call, and remembers what it was asked."""
 
+import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,6 +56,8 @@ class ScriptedGoogle:
 
     script: dict[str, list[Said]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    at_once: Counter[str] = field(default_factory=Counter)
+    most_at_once: Counter[str] = field(default_factory=Counter)
     tokens: int = 0
     clock: HastyClock = field(default_factory=HastyClock)
     url: str = ""
@@ -83,6 +87,11 @@ class ScriptedGoogle:
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.asked.append(Asked(request.method, request.path, request.query_string, headers, body))
+        self.at_once[request.path] += 1
+        self.most_at_once[request.path] = max(self.most_at_once[request.path], self.at_once[request.path])
+        # Gives others the chance to be here at the same time.
+        await asyncio.sleep(0.01)
+        self.at_once[request.path] -= 1
         said = self._next(request.path)
         if said.drops:
             assert request.transport is not None
