@@ -31,7 +31,7 @@ EXPLANATIONS: dict[AttemptReason, str] = {
     AttemptReason.NOT_REACHED: "The sender's host was not reached; it may be tried again.",
     AttemptReason.ADDRESS_REFUSED: "The link leads to an address that is not safe to contact.",
     AttemptReason.ANSWER_LOST: "The request went out and its answer was lost; it is not repeated blindly.",
-    AttemptReason.MAIL_NOT_SENT: "Gmail did not take the unsubscribe mail.",
+    AttemptReason.MAIL_NOT_SENT: "Gmail did not take the unsubscribe mail; it may be tried again.",
     AttemptReason.INTERRUPTED: "The work stopped after the claim; the request may be out.",
 }
 

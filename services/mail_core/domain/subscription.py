@@ -50,26 +50,29 @@ class SubscriptionState(StrEnum):
 
 _S = SubscriptionState
 
+# What a request may lead to. Straight to `sent` when an agent that came before us had already asked.
+_ASKABLE = frozenset({_S.REQUESTED, _S.SENT, _S.REFUSED, _S.NEEDS_PERSON})
+
 # From each state, where it may go. Nothing leads back to `candidate`: what happened stays on record.
 TRANSITIONS: dict[SubscriptionState, frozenset[SubscriptionState]] = {
-    _S.CANDIDATE: frozenset({_S.REQUESTED, _S.REFUSED, _S.NEEDS_PERSON}),
+    _S.CANDIDATE: _ASKABLE,
     _S.REQUESTED: frozenset({_S.SENT, _S.ACCEPTED, _S.FAILED, _S.UNKNOWN, _S.REFUSED}),
     _S.SENT: frozenset({_S.VERIFIED, _S.IGNORED}),
     _S.ACCEPTED: frozenset({_S.VERIFIED, _S.IGNORED}),
     _S.VERIFIED: frozenset({_S.IGNORED}),
     _S.IGNORED: frozenset(),
     # A newer message may offer a way that is safe, or a better one.
-    _S.REFUSED: frozenset({_S.REQUESTED, _S.NEEDS_PERSON}),
-    _S.NEEDS_PERSON: frozenset({_S.REQUESTED, _S.REFUSED}),
+    _S.REFUSED: _ASKABLE,
+    _S.NEEDS_PERSON: _ASKABLE,
     # Only when nothing had reached the sender (see `is_settled`).
-    _S.FAILED: frozenset({_S.REQUESTED, _S.REFUSED, _S.NEEDS_PERSON}),
+    _S.FAILED: _ASKABLE,
     _S.UNKNOWN: frozenset({_S.IGNORED}),
 }
 
 _ASKED = frozenset({_S.SENT, _S.ACCEPTED})
 _SETTLED = frozenset({_S.REQUESTED, _S.SENT, _S.ACCEPTED, _S.VERIFIED, _S.IGNORED, _S.UNKNOWN})
-# Failures before the first byte left: the sender cannot have acted, so trying again cannot act twice.
-RETRYABLE_FAILURES = frozenset({"NOT_REACHED"})
+# Failures in which nothing reached the sender, so that trying again cannot act twice.
+RETRYABLE_FAILURES = frozenset({"NOT_REACHED", "MAIL_NOT_SENT"})
 
 
 def may_become(state: SubscriptionState, following: SubscriptionState) -> bool:
@@ -83,7 +86,7 @@ def is_settled(state: SubscriptionState, outcome_reason: str = "") -> bool:
     Settled: requested, sent, accepted, verified; unknown (it may have acted); ignored (the sender had its
     request, a filter is the better answer); failed, once the sender was reached. Not settled: candidate;
     refused and needs_person, where nothing was sent and a newer message may offer a better way; failed
-    with NOT_REACHED.
+    for a reason in RETRYABLE_FAILURES.
     """
     if state is SubscriptionState.FAILED:
         return outcome_reason not in RETRYABLE_FAILURES

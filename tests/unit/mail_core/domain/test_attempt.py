@@ -44,7 +44,7 @@ def test_only_a_2xx_is_accepted(status, state, reason):
         (attempt.one_click_answer_lost(), S.UNKNOWN, False),  # it may have acted
         (attempt.interrupted(), S.UNKNOWN, False),
         (attempt.mail_sent(), S.SENT, False),
-        (attempt.mail_not_sent(), S.FAILED, False),
+        (attempt.mail_not_sent(), S.FAILED, True),
     ],
 )
 def test_an_attempt_without_an_answer_says_what_is_known(outcome, state, may_be_tried_again):

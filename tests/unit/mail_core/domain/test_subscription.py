@@ -158,6 +158,7 @@ def test_settling_follows_the_transitions_and_is_stable(state, last_seen_h, now_
         (S.REFUSED, "UNSAFE_LINK", False),  # nothing was sent, a newer message may do better
         (S.NEEDS_PERSON, "", False),
         (S.FAILED, "NOT_REACHED", False),  # not a byte left
+        (S.FAILED, "MAIL_NOT_SENT", False),
         (S.FAILED, "REDIRECT", True),
         (S.FAILED, "SENDER_ERROR", True),
     ],
