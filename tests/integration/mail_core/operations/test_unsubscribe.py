@@ -239,7 +239,7 @@ async def test_row_level_security_hides_rows_from_a_query_that_forgets_to_filter
             )
 
 
-async def _until(is_so) -> None:  # noqa: ANN001
+async def _until(is_so) -> None:
     async with asyncio.timeout(5):
         while not is_so():
             await asyncio.sleep(0)
