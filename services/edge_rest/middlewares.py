@@ -13,7 +13,6 @@ from typing import Final
 
 from aiohttp import web
 
-from services.common.context import request_id_from
 from services.common.edge import REQUEST_ID_HEADER, Gate
 from services.common.errors import AppError, internal
 from services.common.telemetry import get_logger
@@ -80,8 +79,9 @@ def authenticated(find_route: FindRoute) -> Callable:
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Put on every answer what every answer carries; a signal, because streams begin inside handlers."""
-    admission = request.get(ADMISSION)
-    response.headers[REQUEST_ID_HEADER] = admission.request_id if admission else request_id_from(None)
+    if ADMISSION in request:
+        response.headers[REQUEST_ID_HEADER] = request[ADMISSION].request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Server"] = "mailwarden"  # in place of the versions of what it is made of
     if request.path.startswith(_PRIVATE_PREFIX):
         response.headers["Cache-Control"] = "no-store"

@@ -14,7 +14,7 @@ from services.common.telemetry import get_logger
 from services.edge_rest.problems import HttpError, from_http_exception, problem_response
 from services.edge_rest.settings import RestSettings
 
-_LINGERING_S: Final = 2.0
+_LINGERING_S: Final = 1.0
 """How long to read on after a refusal, so that the client gets to see it before the connection ends."""
 
 
@@ -82,6 +82,7 @@ def bare_problem(error: AppError, instance: str = "") -> web.Response:
     response = problem_response(error, request_id=request_id, instance=instance)
     response.headers[REQUEST_ID_HEADER] = request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Server"] = "mailwarden"
     return response
 
 

@@ -148,7 +148,8 @@ class FakeMailCore:
     """Answers every RPC: with what the test put into `answers` or `failures`, else with something sensible.
 
     Both are keyed by the name of the RPC, for example `ListSubscriptions`. Operations run when they are
-    watched or asked for, and stay in `running` while `may_finish` is cleared.
+    watched or asked for, and stay in `running` while `may_finish` is cleared; nothing at all is answered
+    while `may_answer` is cleared.
     """
 
     def __init__(self) -> None:
@@ -158,13 +159,16 @@ class FakeMailCore:
         self.calls: list[Call] = []
         self.traces: list[Trace | None] = []
         self.operations: dict[str, resources_pb2.Operation] = {}
-        self.may_finish = asyncio.Event()
+        self.has_been_asked, self.may_answer, self.may_finish = (asyncio.Event() for _ in range(3))
+        self.may_answer.set()
         self.may_finish.set()
 
     def reset(self) -> None:
         """Forget what a test has set and sent."""
-        for kept in (self.answers, self.failures, self.requests, self.calls, self.operations):
+        for kept in (self.answers, self.failures, self.requests, self.calls, self.traces, self.operations):
             kept.clear()
+        self.has_been_asked.clear()
+        self.may_answer.set()
         self.may_finish.set()
 
     def last(self, kind: type[M]) -> M:
@@ -179,25 +183,25 @@ class FakeMailCore:
             state=resources_pb2.MAILBOX_STATE_ACTIVE,
             create_time=Timestamp(seconds=NOON),
         )
-        return self._answer(
+        return await self._answer(
             "ListMailboxes", request, call, mail_pb2.ListMailboxesResponse(mailboxes=[mailbox])
         )
 
     async def scan_mailbox(self, request: mail_pb2.ScanMailboxRequest, call: Call) -> Any:
         self._require_mailbox(request.mailbox_id)
         operation = self._operation(resources_pb2.OPERATION_KIND_SCAN, request.request_id)
-        return self._answer("ScanMailbox", request, call, operation)
+        return await self._answer("ScanMailbox", request, call, operation)
 
     async def list_subscriptions(self, request: mail_pb2.ListSubscriptionsRequest, call: Call) -> Any:
         self._require_mailbox(request.mailbox_id)
         rows = [_subscription(subscription_id) for subscription_id in SUBSCRIPTION_IDS]
         answer = mail_pb2.ListSubscriptionsResponse(subscriptions=rows, total_size=len(rows))
-        return self._answer("ListSubscriptions", request, call, answer)
+        return await self._answer("ListSubscriptions", request, call, answer)
 
     async def unsubscribe(self, request: mail_pb2.UnsubscribeRequest, call: Call) -> Any:
         self._require_mailbox(request.mailbox_id)
         operation = self._operation(resources_pb2.OPERATION_KIND_UNSUBSCRIBE, request.request_id)
-        return self._answer("Unsubscribe", request, call, operation)
+        return await self._answer("Unsubscribe", request, call, operation)
 
     async def list_unsubscribes(self, request: mail_pb2.ListUnsubscribesRequest, call: Call) -> Any:
         self._require_mailbox(request.mailbox_id)
@@ -211,12 +215,12 @@ class FakeMailCore:
             create_time=Timestamp(seconds=NOON),
         )
         answer = mail_pb2.ListUnsubscribesResponse(attempts=[attempt])
-        return self._answer("ListUnsubscribes", request, call, answer)
+        return await self._answer("ListUnsubscribes", request, call, answer)
 
     async def check_availability(self, request: mail_pb2.CheckAvailabilityRequest, call: Call) -> Any:
         window = resources_pb2.Interval(start_time=request.start_time, end_time=request.end_time)
         answer = mail_pb2.CheckAvailabilityResponse(available=True, window=window)
-        return self._answer("CheckAvailability", request, call, answer)
+        return await self._answer("CheckAvailability", request, call, answer)
 
     async def suggest_meeting_intervals(
         self, request: mail_pb2.SuggestMeetingIntervalsRequest, call: Call
@@ -226,25 +230,25 @@ class FakeMailCore:
         answer = mail_pb2.SuggestMeetingIntervalsResponse(
             intervals=[interval], time_zone=request.time_zone or "UTC"
         )
-        return self._answer("SuggestMeetingIntervals", request, call, answer)
+        return await self._answer("SuggestMeetingIntervals", request, call, answer)
 
     async def get_operation(self, request: mail_pb2.GetOperationRequest, call: Call) -> Any:
         operation = self._find(request.id or self._id_of(request.request_id))
         if operation.state == resources_pb2.OPERATION_STATE_QUEUED and self.may_finish.is_set():
             _finish(operation)
-        return self._answer("GetOperation", request, call, operation)
+        return await self._answer("GetOperation", request, call, operation)
 
     async def cancel_operation(self, request: mail_pb2.CancelOperationRequest, call: Call) -> Any:
         operation = self._find(request.id)
         operation.state = resources_pb2.OPERATION_STATE_CANCELLED
         self.may_finish.set()
-        return self._answer("CancelOperation", request, call, operation)
+        return await self._answer("CancelOperation", request, call, operation)
 
     async def watch_operation(
         self, request: mail_pb2.WatchOperationRequest, call: Call
     ) -> AsyncIterator[resources_pb2.Operation]:
         operation = self._find(request.id)
-        yield self._answer("WatchOperation", request, call, _copy(operation))
+        yield await self._answer("WatchOperation", request, call, _copy(operation))
         if operation.state == resources_pb2.OPERATION_STATE_QUEUED:
             operation.state = resources_pb2.OPERATION_STATE_RUNNING
             operation.progress.MergeFrom(resources_pb2.Progress(done=1, total=2, phase="fetching"))
@@ -256,10 +260,12 @@ class FakeMailCore:
                 _finish(operation)
             yield _copy(operation)
 
-    def _answer(self, rpc: str, request: Message, call: Call, answer: Message) -> Message:
+    async def _answer(self, rpc: str, request: Message, call: Call, answer: Message) -> Message:
         self.requests.append(request)
         self.calls.append(call)
         self.traces.append(current_trace())
+        self.has_been_asked.set()
+        await self.may_answer.wait()
         if rpc in self.failures:
             raise self.failures[rpc]
         return self.answers.get(rpc, answer)

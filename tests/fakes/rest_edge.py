@@ -30,10 +30,13 @@ class RestEdge:
     session: aiohttp.ClientSession
     backends: Backends
 
+    def url(self, path: str) -> str:
+        return f"http://{self.address}{path}"
+
     async def ask(self, method: str, path: str, **options: Any) -> Answer:
         """Send a request, with a good key unless `headers` says otherwise, and read the answer."""
         headers = options.pop("headers", {"X-API-Key": API_KEY})
-        async with self.session.request(method, path, headers=headers, **options) as response:
+        async with self.session.request(method, self.url(path), headers=headers, **options) as response:
             is_json = response.content_type.endswith("json")
             body = await response.json(content_type=None) if is_json else await response.text()
             return Answer(response.status, response.headers, body)
@@ -51,8 +54,9 @@ async def running_rest_edge(folder: Path, **settings: Any) -> AsyncIterator[Rest
     async with running_backends(folder) as backends:
         environment = {name.lower(): value for name, value in backends.environment("edge_rest").items()}
         made = RestSettings(**{"request_timeout_s": 5, "drain_s": 1, **environment, **settings})
+        # The client outlives the edge, so that a test sees how the edge takes its leave.
         async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
             serving(made) as address,
-            aiohttp.ClientSession(f"http://{address}", timeout=aiohttp.ClientTimeout(total=5)) as session,
         ):
             yield RestEdge(address, session, backends)
