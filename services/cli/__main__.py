@@ -13,6 +13,7 @@ from services.cli.plan import Ports
 
 Command = Callable[[argparse.Namespace], Awaitable[int]]
 DEFAULT_FOLDER = Path(".data/up")
+_FILE_COLUMNS = 120
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,14 +123,14 @@ async def _up(options: argparse.Namespace) -> int:
         database_url=cli_settings().database_url,
     )
     ready_file = ReadyFile(options.ready_file.absolute()) if options.ready_file else None
-    await up(plan, ready_file, Console())
+    await up(plan, ready_file, _console())
     return 0
 
 
 async def _demo(options: argparse.Namespace) -> int:
-    from services.cli.demo import demo
+    from services.cli.demo.run import demo
 
-    return await demo(options.corpus, Console())
+    return await demo(options.corpus, _console())
 
 
 async def _create_key(options: argparse.Namespace) -> int:
@@ -154,6 +155,11 @@ async def _certs(options: argparse.Namespace) -> int:
         f"{options.dir}: " + (f"made {', '.join(made)}" if made else "all certificates are still good")
     )
     return 0
+
+
+def _console() -> Console:
+    """Standard output; as wide as the terminal, and wide enough for tables in a file."""
+    return Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS)
 
 
 def _port(text: str) -> int:

@@ -96,6 +96,12 @@ class System:
             content = asdict(self.endpoints) | {"pids": dict(self.supervisor.pids), "pid": os.getpid()}
             write_atomically(self.plan.folder.system_file, json.dumps(content, indent=1), mode=0o600)
 
+    def operator(self) -> Operator:
+        """Ask the running system for what only an operator may. Raises Failure before it runs."""
+        if self.endpoints is None:
+            raise Failure("the system is not running")
+        return operator_of(self.plan.folder.certificates, self.endpoints.auth, self.endpoints.mail_core)
+
     async def _databases_and_sandbox(self) -> tuple[Mapping[str, Database], Mapping[str, str]]:
         async with _failing_plainly(), asyncio.TaskGroup() as group:
             databases = group.create_task(self._databases())

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import json
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -56,9 +57,11 @@ async def up(plan: Plan, ready_file: ReadyFile | None, console: Console) -> None
             if endpoints is None:
                 return
             retell()
+            announcer.end()
             show_welcome(console, plan, endpoints, system.api_key)
-            await _first_of(stop.wait(), system.supervisor.broken())
+            await first_of(stop.wait(), system.supervisor.broken())
     finally:
+        announcer.end()
         if ready_file:
             ready_file.remove()
 
@@ -68,7 +71,7 @@ async def running(system: System, stop: asyncio.Event) -> AsyncIterator[Endpoint
     """Start a system, and stop it whatever happens. Yields None when `stop` came first."""
     try:
         start = asyncio.create_task(system.start())
-        await _first_of(stop.wait(), _finished(start))
+        await first_of(stop.wait(), _finished(start))
         if stop.is_set():
             start.cancel()
         yield await _result(start)
@@ -96,8 +99,9 @@ async def _result(start: asyncio.Task[Endpoints]) -> Endpoints | None:
         return None
 
 
-async def _first_of(*waits: object) -> None:
-    tasks = [asyncio.ensure_future(wait) for wait in waits]  # type: ignore[arg-type]
+async def first_of(*waits: Coroutine[Any, Any, Any]) -> None:
+    """Wait until one of these ends, and end the others. Raises what it raised."""
+    tasks = [asyncio.create_task(wait) for wait in waits]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
