@@ -5,12 +5,14 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from services.common.errors import deadline_exceeded
 from services.common.identity import Caller
+
+T = TypeVar("T")
 
 _REQUEST_ID: Final = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
 
@@ -47,6 +49,16 @@ def current_call() -> Call | None:
     return _current.get()
 
 
+def undo(variable: ContextVar[T], token: Token[T]) -> None:
+    """Take back a `set`.
+
+    A stream that its client has left is closed by the event loop in a context of its own, in which
+    there is nothing to take back.
+    """
+    with contextlib.suppress(ValueError):
+        variable.reset(token)
+
+
 @contextlib.contextmanager
 def entered(call: Call) -> Iterator[Call]:
     """Work for a request."""
@@ -54,7 +66,7 @@ def entered(call: Call) -> Iterator[Call]:
     try:
         yield call
     finally:
-        _current.reset(token)
+        undo(_current, token)
 
 
 def request_id_from(text: str | None) -> str:

@@ -15,6 +15,7 @@ from typing import Final
 from opentelemetry import trace as otel
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from services.common.context import undo
 from services.common.errors import AppError
 
 _TRACEPARENT: Final = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$")
@@ -69,7 +70,7 @@ def within(trace: Trace | None) -> Iterator[None]:
     try:
         yield
     finally:
-        _current.reset(token)
+        undo(_current, token)
 
 
 Attribute = str | int | float | bool
@@ -95,7 +96,7 @@ def span(name: str, kind: SpanKind = SpanKind.INTERNAL, **attributes: Attribute)
         recording.set_status(Status(StatusCode.ERROR, _reason(error)))
         raise
     finally:
-        _current.reset(token)
+        undo(_current, token)
         recording.end()
 
 
