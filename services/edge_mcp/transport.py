@@ -12,7 +12,7 @@ import orjson
 import pydantic_core
 from mcp.server.streamable_http import check_accept_headers
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
-from mcp_types import INVALID_REQUEST, PARSE_ERROR, jsonrpc_message_adapter
+from mcp_types import INVALID_REQUEST, PARSE_ERROR, JSONRPCNotification, jsonrpc_message_adapter
 from pydantic import ValidationError
 from starlette.requests import Request
 
@@ -113,11 +113,18 @@ def check_message(body: bytes) -> None:
         raise MessageRefusalError(
             INVALID_REQUEST, "BATCH_NOT_SUPPORTED", "Send one message at a time: batches are not served."
         )
-    try:
-        jsonrpc_message_adapter.validate_python(decoded, by_name=False)
-    except ValidationError:
+    if not _is_message(decoded):
         message = "The body is not a JSON-RPC 2.0 request or notification."
-        raise MessageRefusalError(INVALID_REQUEST, "MESSAGE_INVALID", message) from None
+        raise MessageRefusalError(INVALID_REQUEST, "MESSAGE_INVALID", message)
+
+
+def _is_message(decoded: Any) -> bool:
+    try:
+        message = jsonrpc_message_adapter.validate_python(decoded, by_name=False)
+    except ValidationError:
+        return False
+    # A request whose id is malformed also passes for a notification, and would never be answered.
+    return not (isinstance(message, JSONRPCNotification) and "id" in decoded)
 
 
 async def _whole_body(receive: Receive) -> bytes:
