@@ -38,7 +38,7 @@ def _environment(backends: Backends, ready_file: Path) -> dict[str, str]:
 
 async def _url(ready_file: Path) -> str:
     async with asyncio.timeout(START_S):
-        while not (content := _content(ready_file)):  # noqa: ASYNC110 - another process writes it
+        while not (content := _content(ready_file)):
             await asyncio.sleep(0.02)
     return json.loads(content)["addresses"]["mcp"]
 
