@@ -30,8 +30,15 @@ RETRY_S: Final = 2.0
 class JwksIssuer:
     """The published keys of one issuer, cached. `monotonic_s` is a clock in seconds."""
 
-    def __init__(self, url: str, algorithms: frozenset[str], monotonic_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        url: str,
+        algorithms: frozenset[str],
+        monotonic_s: Callable[[], float],
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
         self._url = url
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._algorithms = algorithms & ALGORITHMS
         self._now = monotonic_s
         self._keys: tuple[PublishedKey, ...] = ()
@@ -120,7 +127,7 @@ class JwksIssuer:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+                timeout=self._timeout,
                 headers={"Accept": "application/jwk-set+json, application/json"},
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
