@@ -1,6 +1,6 @@
 """The gRPC binding: the SDK's servicer behind the same admission as HTTP."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
 from pathlib import Path
@@ -11,7 +11,14 @@ from a2a.server.context import ServerCallContext
 from a2a.server.request_handlers.grpc_handler import GrpcHandler, GrpcServerCallContextBuilder
 from a2a.types import a2a_pb2, a2a_pb2_grpc
 from a2a.utils.error_handlers import A2A_DOMAIN
-from a2a.utils.errors import A2A_ERROR_REASONS, InvalidParamsError, VersionNotSupportedError
+from a2a.utils.errors import (
+    A2A_ERROR_REASONS,
+    A2AError,
+    InvalidParamsError,
+    PushNotificationNotSupportedError,
+    UnsupportedOperationError,
+    VersionNotSupportedError,
+)
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
@@ -31,6 +38,11 @@ SERVICE: Final = a2a_pb2.DESCRIPTOR.services_by_name["A2AService"].full_name
 VERSION_KEY: Final = "a2a-version"
 Context = aio.ServicerContext[Any, Any]
 
+_UNIMPLEMENTED: Final[Mapping[type[A2AError], str]] = {
+    kind: A2A_ERROR_REASONS[kind]
+    for kind in (PushNotificationNotSupportedError, UnsupportedOperationError, VersionNotSupportedError)
+}
+
 _owner: ContextVar[Owner] = ContextVar("owner")
 
 
@@ -46,7 +58,7 @@ class GrpcBinding:
         self._server = aio.server(interceptors=[_Rim(gate)], options=options)
         self._health = health_aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        a2a_pb2_grpc.add_A2AServiceServicer_to_server(GrpcHandler(agent, _ContextBuilder()), self._server)
+        a2a_pb2_grpc.add_A2AServiceServicer_to_server(_Servicer(agent, _ContextBuilder()), self._server)
 
     async def start(self, listen: str, cert_file: Path | None, key_file: Path | None) -> int:
         """Bind and serve; returns the port. Raises OSError when the address is taken."""
@@ -155,9 +167,20 @@ def _require_version(version: str) -> None:
     if version and version.partition(".")[0] != PROTOCOL_VERSION.partition(".")[0]:
         raise AppError(
             Kind.UNIMPLEMENTED,
-            A2A_ERROR_REASONS[VersionNotSupportedError],
+            _UNIMPLEMENTED[VersionNotSupportedError],
             f"Send a2a-version: {PROTOCOL_VERSION}. No other version is served.",
         )
+
+
+class _Servicer(GrpcHandler):
+    """The SDK's servicer, with the status codes that A2A 1.0.0 §5.4 and its conformance kit demand."""
+
+    async def abort_context(self, error: A2AError, context: Context) -> None:
+        """End a call with one of the protocol's errors."""
+        reason = _UNIMPLEMENTED.get(type(error))
+        if reason is not None:
+            raise AppError(Kind.UNIMPLEMENTED, reason, error.message)
+        await super().abort_context(error, context)
 
 
 async def _abort(context: Context, admission: Admission, error: AppError) -> None:
@@ -178,5 +201,7 @@ def _to_grpc(status: status_pb2.Status) -> Any:
 def _protocol_reason(error: AppError) -> str | None:
     if error.kind is Kind.INVALID_ARGUMENT:
         return A2A_ERROR_REASONS[InvalidParamsError]
-    is_version = error.reason == A2A_ERROR_REASONS[VersionNotSupportedError]
-    return error.reason if is_version else None
+    if error.kind is Kind.UNIMPLEMENTED:
+        is_own = error.reason in _UNIMPLEMENTED.values()
+        return error.reason if is_own else A2A_ERROR_REASONS[UnsupportedOperationError]
+    return None

@@ -13,6 +13,7 @@ from a2a.utils.errors import (
     A2A_ERROR_REASONS,
     ContentTypeNotSupportedError,
     InternalError,
+    InvalidParamsError,
     InvalidRequestError,
 )
 from google.protobuf.json_format import ParseError
@@ -20,9 +21,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from services.common.errors import AppError
+from services.common.errors import AppError, Kind
 from services.edge_a2a.agent import OWNER, Agent
 from services.edge_a2a.agent_card import PROTOCOL_VERSION
+from services.edge_a2a.json_body import MAX_DEPTH, NotJsonError, TooDeepError, read_json
 from services.edge_a2a.task_errors import details_of, error_info, is_http_error
 from services.edge_a2a.task_store import Owner
 
@@ -87,8 +89,11 @@ class _ContextBuilder(ServerCallContextBuilder):
 def _guarded(endpoint: Endpoint) -> Endpoint:
     async def guarded(request: Request) -> Response:
         # Read here, because the SDK answers a body that is too large like any failure: with 500.
-        if await request.body() and _content_type(request) not in _TYPES:
+        body = await request.body()
+        if body and _content_type(request) not in _TYPES:
             response = _unsupported_media_type()
+        elif body and not _is_readable(body):
+            response = _invalid_body()
         else:
             response = await endpoint(request)
         error = getattr(request.state, "refused", None)
@@ -112,7 +117,11 @@ def _error_response(error: AppError, admission: Any) -> Response:
         raise error
     admission.reason = error.reason
     status = error.mapped.http_status
-    return _status_response(status, error.kind.value, error.message, details_of(error, admission.request_id))
+    details = details_of(error, admission.request_id)
+    if error.kind is Kind.INVALID_ARGUMENT:
+        # SDK clients look for the protocol's own reason, and at the first ErrorInfo only.
+        details.insert(0, error_info(A2A_ERROR_REASONS[InvalidParamsError], A2A_DOMAIN, {}))
+    return _status_response(status, error.kind.value, error.message, details)
 
 
 def _unsupported_media_type() -> Response:
@@ -123,6 +132,20 @@ def _unsupported_media_type() -> Response:
         "Content-Type must be application/json.",
         [error_info(reason, A2A_DOMAIN, {})],
     )
+
+
+def _invalid_body() -> Response:
+    reason = A2A_ERROR_REASONS[InvalidRequestError]
+    message = f"The body must be JSON of at most {MAX_DEPTH} levels."
+    return _status_response(400, "INVALID_ARGUMENT", message, [error_info(reason, A2A_DOMAIN, {})])
+
+
+def _is_readable(body: bytes) -> bool:
+    try:
+        read_json(body)
+    except (NotJsonError, TooDeepError):
+        return False
+    return True
 
 
 def _status_response(code: int, status: str, message: str, details: list[dict[str, Any]]) -> Response:

@@ -24,6 +24,7 @@ from services.common.telemetry import get_logger
 from services.edge_a2a.agent import OWNER, Agent
 from services.edge_a2a.agent_card import PROTOCOL_VERSION
 from services.edge_a2a.compat import PING_METHODS, PONG, answer_loosely, is_loose
+from services.edge_a2a.json_body import MAX_DEPTH, NotJsonError, TooDeepError, read_json
 from services.edge_a2a.task_errors import (
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -141,9 +142,11 @@ async def _read(request: Request) -> dict[str, Any]:
     if content_type != JSON_TYPE:
         raise ContentTypeNotSupportedError(f"Content-Type must be {JSON_TYPE}.")
     try:
-        body = orjson.loads(await request.body())
-    except orjson.JSONDecodeError:
+        body = read_json(await request.body())
+    except NotJsonError:
         raise protocol_rpc_error(PARSE_ERROR, "PARSE_ERROR", "The body is not JSON.") from None
+    except TooDeepError:
+        raise _invalid_request(f"The body nests deeper than {MAX_DEPTH} levels.") from None
     if isinstance(body, list):
         raise _invalid_request("Batches are not supported: send one request at a time.")
     if not isinstance(body, dict):

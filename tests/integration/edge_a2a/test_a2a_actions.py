@@ -1,6 +1,5 @@
 """What the five actions do and how their outcomes read as tasks."""
 
-import asyncio
 import json
 
 import orjson
@@ -143,20 +142,6 @@ async def test_cancelling_stops_the_operation(edge: A2aEdge) -> None:
     assert cancelled["status"]["state"] == "TASK_STATE_CANCELED"
     again = await edge.rpc("CancelTask", {"id": task["id"]})
     assert again["error"]["code"] == -32002
-
-
-async def test_a_blocking_request_survives_a_restart_of_the_core(edge: A2aEdge) -> None:
-    """The watch is taken up again where the core comes back."""
-    mail = edge.backends.mail
-    mail.may_finish.clear()
-    pending = asyncio.create_task(edge.task({"action": "scan_mailbox"}))
-    async with asyncio.timeout(5):
-        while not any(isinstance(r, mail_pb2.WatchOperationRequest) for r in mail.requests):
-            await asyncio.sleep(0)
-    await edge.backends.stop_mail()
-    await edge.backends.start_mail()
-    mail.may_finish.set()
-    assert (await pending)["status"]["state"] == "TASK_STATE_COMPLETED"
 
 
 @pytest.mark.parametrize(
