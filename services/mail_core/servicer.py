@@ -185,13 +185,18 @@ def _instant(
         raise DomainError("TIME_INVALID", f"{field} is out of range.", field) from None
 
 
+def _working_hours(hours: mail_pb2.WorkingHours) -> WorkingHours:
+    return WorkingHours(hours.start, hours.end, tuple(hours.days) or WorkingHours().days)
+
+
 def _meeting(request: mail_pb2.SuggestMeetingIntervalsRequest) -> MeetingRequest:
-    default, hours = MeetingRequest(), request.working_hours
-    given_hours = WorkingHours(hours.start, hours.end, tuple(hours.days) or WorkingHours().days)
+    default = MeetingRequest()
     return MeetingRequest(
         duration_minutes=request.duration_minutes or default.duration_minutes,
         time_zone=request.time_zone or default.time_zone,
-        working_hours=given_hours if request.HasField("working_hours") else default.working_hours,
+        working_hours=_working_hours(request.working_hours)
+        if request.HasField("working_hours")
+        else default.working_hours,
         buffer_minutes=request.buffer_minutes,
         step_minutes=request.step_minutes or default.step_minutes,
         max_intervals=request.max_intervals or default.max_intervals,
