@@ -1,6 +1,8 @@
 """Reads many messages in batches, and what failed in a batch alone, so that no mail is dropped silently."""
 
 import asyncio
+import copy
+import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -22,8 +24,23 @@ from services.mail_core.domain.ids import GmailMessageId
 from services.mail_core.domain.message import METADATA_HEADERS, Message
 from services.mail_core.ports import MetadataResult
 
-_GET: Final = "messages.get"
 _ALONE_AT_ONCE: Final = 4
+_ID: Final = "~id~"
+
+
+class MetadataRequests:
+    """Requests for the metadata of messages. Built once by the client, which takes 0.6 ms for its URL."""
+
+    def __init__(self, services: GoogleServices) -> None:
+        self._template = services.messages.get(
+            userId="me", id=_ID, format="metadata", metadataHeaders=list(METADATA_HEADERS), fields=FIELDS
+        )
+
+    def of(self, each: GmailMessageId) -> Any:
+        """Give the request for one message."""
+        request = copy.copy(self._template)
+        request.uri = request.uri.replace(_ID, urllib.parse.quote(each, safe=""), 1)
+        return request
 
 
 @dataclass(slots=True)
@@ -47,7 +64,8 @@ class GmailReader:
     """Reads metadata for one account. `turn` lets one batch through at a time: Gmail counts parts at once."""
 
     client: GoogleClient
-    services: GoogleServices
+    requests: MetadataRequests
+    batch_uri: str
     turn: asyncio.Semaphore
     units_of_get: int
 
@@ -63,10 +81,9 @@ class GmailReader:
         return reading.result(wanted)
 
     async def _read_batch(self, ids: tuple[GmailMessageId, ...], reading: _Reading) -> None:
-        requests = [self._request(each) for each in ids]
+        requests = [self.requests.of(each) for each in ids]
         try:
-            async with self.turn:
-                parts = await self._send_batch([to_wire(request) for request in requests])
+            parts = await self._send_batch([to_wire(request) for request in requests])
         except GoogleRefusedError as refused:
             reading.trouble = refused
             return
@@ -79,7 +96,7 @@ class GmailReader:
 
     async def _send_batch(self, wires: list[WireRequest]) -> dict[int, Part]:
         content_type, body = encode(wires)
-        batch = WireRequest("POST", self.services.batch_uri, {"content-type": content_type}, body)
+        batch = WireRequest("POST", self.batch_uri, {"content-type": content_type}, body)
 
         def read(answer: Answer) -> dict[int, Part]:
             try:
@@ -87,7 +104,9 @@ class GmailReader:
             except ValueError as error:
                 raise no_answer("gmail") from error
 
-        return await self.client.send("gmail.batch", batch, self.units_of_get * len(wires), read)
+        return await self.client.send(
+            "gmail.batch", batch, self.units_of_get * len(wires), read, turn=self.turn
+        )
 
     async def _read_alone(self, left: list[tuple[GmailMessageId, Any]], reading: _Reading) -> None:
         slots = asyncio.Semaphore(_ALONE_AT_ONCE)
@@ -111,11 +130,6 @@ class GmailReader:
         except ValueError:
             # Gmail's answer about this one makes no sense; the others are not to blame.
             return
-
-    def _request(self, each: GmailMessageId) -> Any:
-        return self.services.messages.get(
-            userId="me", id=each, format="metadata", metadataHeaders=list(METADATA_HEADERS), fields=FIELDS
-        )
 
 
 def _take(each: GmailMessageId, request: Any, part: Part | None, reading: _Reading) -> bool:

@@ -14,11 +14,11 @@ from services.mail_core.adapters.backoff import Backoff
 from services.mail_core.adapters.calendar_api import CalendarApi
 from services.mail_core.adapters.clock import Clock, SystemClock
 from services.mail_core.adapters.gmail_api import GmailApi
-from services.mail_core.adapters.gmail_reader import GmailReader
+from services.mail_core.adapters.gmail_reader import GmailReader, MetadataRequests
 from services.mail_core.adapters.google_client import GoogleClient, Wire
-from services.mail_core.adapters.google_grant import check_token_uri, read_grant
+from services.mail_core.adapters.google_grant import check_address, read_grant
 from services.mail_core.adapters.google_oauth import AccessTokens
-from services.mail_core.adapters.google_services import GoogleServices, google_services
+from services.mail_core.adapters.google_services import google_services
 from services.mail_core.adapters.quota import QuotaLedger
 from services.mail_core.domain.pacing import units, units_per_minute
 from services.mail_core.ports import Calendar, Gmail, GoogleGrant, Priority
@@ -55,8 +55,9 @@ class Google:
     def __init__(self, config: GoogleConfig, wire: Wire) -> None:
         self._config = config
         self._wire = wire
-        self._token_uri = check_token_uri(config.token_uri) if config.token_uri else ""
-        self._services: GoogleServices = google_services(config.api_endpoint)
+        self._token_uri = check_address("GOOGLE_TOKEN_URI", config.token_uri)
+        self._services = google_services(check_address("GOOGLE_API_ENDPOINT", config.api_endpoint))
+        self._metadata_requests = MetadataRequests(self._services)
         self._accounts: OrderedDict[bytes, _Account] = OrderedDict()
         self._units_of_get = units("messages.get", config.quota_table)
 
@@ -68,7 +69,9 @@ class Google:
         """Open the mailbox of a grant."""
         account = self._account(grant)
         client = GoogleClient("gmail", self._wire, account.tokens, account.ledger, priority)
-        reader = GmailReader(client, self._services, account.batch_turn, self._units_of_get)
+        reader = GmailReader(
+            client, self._metadata_requests, self._services.batch_uri, account.batch_turn, self._units_of_get
+        )
         return GmailApi(client, self._services, reader, self._config.quota_table)
 
     def calendar(self, grant: GoogleGrant) -> Calendar:
@@ -104,7 +107,7 @@ def _fingerprint(grant: GoogleGrant) -> bytes:
 
 @contextlib.asynccontextmanager
 async def open_google(config: GoogleConfig, clock: Clock | None = None) -> AsyncIterator[Google]:
-    """Open the connections to Google for the length of the block. Raises ValueError: unfit token URI."""
+    """Open the connections to Google for the length of the block. Raises ValueError: unfit address."""
     async with _session(config, force_close=False) as http, _session(config, force_close=True) as fresh_http:
         wire = Wire(
             http, fresh_http, clock or SystemClock(), config.backoff, config.try_s, config.background_s

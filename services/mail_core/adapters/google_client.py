@@ -1,7 +1,9 @@
 """Sends Google's requests for one account: paced, authorised, repeated where that is safe, traced."""
 
+import contextlib
 import itertools
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -20,6 +22,7 @@ from services.mail_core.adapters.google_services import WireRequest, decode, to_
 from services.mail_core.adapters.quota import QuotaLedger
 from services.mail_core.ports import Priority
 
+_ANY_TIME: Final = contextlib.nullcontext()
 _SUCCESS: Final = range(200, 300)
 T = TypeVar("T")
 
@@ -103,11 +106,17 @@ class GoogleClient:
         read: Callable[[Answer], T],
         *,
         is_repeatable: bool = True,
+        turn: AbstractAsyncContextManager[Any] = _ANY_TIME,
     ) -> T:
-        """Send a request and read its successful answer; `read` may raise too. Errors as in `call`."""
+        """Send a request and read its successful answer; `read` may raise too. Errors as in `call`.
+
+        `turn` is held while the request is under way, and not while it waits for its units: somebody
+        with a better priority may come first.
+        """
 
         async def once() -> T:
-            return read(await self._exchange(wire, is_repeatable))
+            async with turn:
+                return read(await self._exchange(wire, is_repeatable))
 
         with span(f"google.{name}", SpanKind.CLIENT, **{"google.units": units}) as recording:
             return await self._until_answered(once, units, is_repeatable, recording)

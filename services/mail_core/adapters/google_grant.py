@@ -41,14 +41,14 @@ def read_grant(token_json: str) -> GoogleGrant:
     )
 
 
-def check_token_uri(uri: str) -> str:
-    """Check the GOOGLE_TOKEN_URI setting: https, or http on this machine. Raises ValueError."""
+def check_address(setting: str, uri: str) -> str:
+    """Check an address that tokens are sent to: empty, https, or http on this machine. Raises ValueError."""
     parsed = yarl.URL(uri)
-    if parsed.scheme == "https" and parsed.host:
+    if not uri or (parsed.scheme == "https" and parsed.host):
         return uri
     if parsed.scheme == "http" and _is_loopback(parsed.host or ""):
         return uri
-    raise ValueError("GOOGLE_TOKEN_URI must be https, or http on a loopback address")
+    raise ValueError(f"{setting} must be https, or http on a loopback address")
 
 
 def _is_loopback(host: str) -> bool:

@@ -6,12 +6,14 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from email.message import EmailMessage
 from typing import Any
 
 from aiohttp import web
 
 from services.mail_core.adapters.backoff import Backoff
 from services.mail_core.adapters.google_access import Google, GoogleConfig, open_google
+from services.mail_core.ports import Priority
 from tests.fakes.clock import HastyClock
 
 TOKEN_FILE = {
@@ -59,7 +61,7 @@ class ScriptedGoogle:
     at_once: Counter[str] = field(default_factory=Counter)
     most_at_once: Counter[str] = field(default_factory=Counter)
     tokens: int = 0
-    clock: HastyClock = field(default_factory=HastyClock)
+    clock: Any = field(default_factory=HastyClock)
     url: str = ""
     google: Google = field(init=False)
     runner: web.AppRunner = field(init=False)
@@ -70,8 +72,16 @@ class ScriptedGoogle:
     def asked_for(self, path: str) -> list[Asked]:
         return [asked for asked in self.asked if asked.path == path]
 
-    def gmail(self, **changes: Any):
-        return self.google.gmail(self.grant(**changes))
+    def gmail(self, priority: Priority = Priority.INTERACTIVE, **changes: Any):
+        return self.google.gmail(self.grant(**changes), priority)
+
+    async def spend_the_burst(self) -> None:
+        """Use up the units that may be spent at once: a fifth of a minute's."""
+        self.says("/gmail/v1/users/me/messages/send", Said(body={"id": "1"}))
+        mail = EmailMessage()
+        mail["To"] = "somebody@lists.example"
+        for _ in range(12):
+            await self.gmail().send(mail)
 
     def calendar(self):
         return self.google.calendar(self.grant())
@@ -111,7 +121,7 @@ class ScriptedGoogle:
 @contextlib.asynccontextmanager
 async def scripted_google(**config: Any) -> AsyncIterator[ScriptedGoogle]:
     """Serve a scripted Google, with adapters that jump over every wait."""
-    scripted = ScriptedGoogle()
+    scripted = ScriptedGoogle(clock=config.pop("clock", None) or HastyClock())
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", scripted.answer)
     runner = web.AppRunner(app, shutdown_timeout=0)

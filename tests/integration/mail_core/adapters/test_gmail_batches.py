@@ -11,8 +11,8 @@ from services.mail_core.adapters.gmail_batch import MAX_PARTS, decode, encode
 from services.mail_core.adapters.google_access import GoogleConfig, open_google
 from services.mail_core.adapters.google_services import WireRequest
 from services.mail_core.domain.ids import GmailMessageId
-from services.mail_core.ports import Gmail
-from tests.fakes.clock import HastyClock
+from services.mail_core.ports import Gmail, Priority
+from tests.fakes.clock import HastyClock, ManualClock
 from tests.fakes.sandbox_process import Sandbox, running_sandbox
 from tests.integration.mail_core.adapters.scripted_google import Said, error, scripted_google
 
@@ -141,6 +141,25 @@ async def test_batches_of_one_account_follow_each_other():
         scripted.says(BATCH, batch(part(0, 200, resource("m0"))))
         await asyncio.gather(*(scripted.gmail().get_metadata(ids(1)) for _ in range(5)))
         assert scripted.most_at_once[BATCH] == 1
+
+
+async def test_a_batch_that_waits_for_units_holds_up_nobody():
+    """A scan that is out of units must not keep a person's read from being next."""
+    clock = ManualClock()
+    async with scripted_google(clock=clock, units_per_minute=6_000) as scripted:
+        scripted.says(BATCH, batch(part(0, 200, resource("m0"))))
+        for number in range(25):
+            scripted.says(f"{GET}m{number}", Said(body=resource(f"m{number}")))
+        await scripted.spend_the_burst()
+        scan = asyncio.create_task(scripted.gmail(Priority.BACKGROUND).get_metadata(ids(25)))
+        await clock.advance(0.1)
+        person = asyncio.create_task(scripted.gmail().get_metadata(ids(1)))
+        await clock.advance(0.5)
+        async with asyncio.timeout(5):
+            assert (await person).messages
+        assert not scan.done()
+        scan.cancel()
+        await asyncio.gather(scan, return_exceptions=True)
 
 
 def test_a_batch_reads_back_what_was_written():

@@ -6,7 +6,7 @@ import pytest
 
 from services.common.errors import AppError
 from services.mail_core.adapters.google_access import GoogleConfig, open_google
-from services.mail_core.adapters.google_grant import GOOGLE_TOKEN_URI, check_token_uri, read_grant
+from services.mail_core.adapters.google_grant import GOOGLE_TOKEN_URI, check_address, read_grant
 from tests.integration.mail_core.adapters.scripted_google import TOKEN_FILE
 
 NEWEST = TOKEN_FILE | {
@@ -97,7 +97,7 @@ def test_a_sandbox_file_alone_leads_to_google():
 )
 def test_a_token_endpoint_is_encrypted_or_on_this_machine(uri):
     """The setting may name any https endpoint, or a loopback one."""
-    assert check_token_uri(uri) == uri
+    assert check_address("GOOGLE_TOKEN_URI", uri) == uri
 
 
 @pytest.mark.parametrize(
@@ -107,4 +107,7 @@ async def test_any_other_token_endpoint_is_refused_at_start(uri):
     """Refresh tokens never travel in the clear."""
     with pytest.raises(ValueError, match="GOOGLE_TOKEN_URI"):
         async with open_google(GoogleConfig(token_uri=uri)):
+            pass
+    with pytest.raises(ValueError, match="GOOGLE_API_ENDPOINT"):
+        async with open_google(GoogleConfig(api_endpoint=uri)):
             pass
