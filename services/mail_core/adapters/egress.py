@@ -73,14 +73,6 @@ class EgressLimits:
     addresses: int = 4
 
 
-def egress_policy(allow: str, *, is_production: bool) -> LinkPolicy:
-    """Read EGRESS_ALLOW. Raises ValueError when it is malformed, or set at all in production."""
-    policy = LinkPolicy.parse(allow)
-    if is_production and policy.allow:
-        raise ValueError("EGRESS_ALLOW opens the way to internal hosts and must be empty in production")
-    return policy
-
-
 async def resolve_by_system(host: str) -> tuple[str, ...]:
     """Ask the system's resolver, in a thread."""
     found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)

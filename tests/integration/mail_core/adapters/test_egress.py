@@ -17,7 +17,6 @@ from services.mail_core.adapters.egress import (
     Lost,
     NeverConnected,
     Refused,
-    egress_policy,
 )
 from services.mail_core.domain.link_safety import LinkPolicy
 from tests.integration.mail_core.adapters import certificates, hosts
@@ -350,11 +349,3 @@ async def _post_through_port(egress: Egress, port: int, url: str):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(asyncio.SelectorEventLoop, "sock_connect", sock_connect)
         return await post(egress, url)
-
-
-def test_production_keeps_the_way_out_closed():
-    """EGRESS_ALLOW is for a sandbox and for tests only (D7)."""
-    with pytest.raises(ValueError, match="EGRESS_ALLOW"):
-        egress_policy("127.0.0.0/8", is_production=True)
-    assert LinkPolicy() == egress_policy(" ", is_production=True)
-    assert egress_policy("127.0.0.0/8", is_production=False) == LOOPBACK
