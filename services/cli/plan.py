@@ -42,7 +42,8 @@ class Plan:
         """The local Google and the senders' hosts."""
         corpus = {"SANDBOX_CORPUS": str(self.corpus.resolve())} if self.corpus else {}
         pins = {"LISTEN": "google", "SENDERS_LISTEN": "senders"}
-        return self._service("sandbox", corpus | dict.fromkeys(pins, f"{HOST}:0"), pins)
+        quota = {"SANDBOX_QUOTA_TABLE": self._local_quota("SANDBOX_QUOTA_TABLE")}
+        return self._service("sandbox", corpus | quota | dict.fromkeys(pins, f"{HOST}:0"), pins)
 
     def auth(self, database: Database) -> Program:
         """The service that says who is calling."""
@@ -67,6 +68,7 @@ class Plan:
                 "GOOGLE_API_ENDPOINT": google,
                 "GOOGLE_TOKEN_URI": f"{google}/token",
                 "EGRESS_ALLOW": _LOOPBACK,
+                "GMAIL_QUOTA_TABLE": self._local_quota("GMAIL_QUOTA_TABLE"),
             }
         return self._service("mail_core", settings, {"LISTEN": "grpc"})
 
@@ -94,6 +96,10 @@ class Plan:
             environment={**base.environment, **urls},
             log=base.log,
         )
+
+    def _local_quota(self, name: str) -> str:
+        """The table that both sides of the local Google keep: the older one reads a mailbox in seconds."""
+        return self.inherited.get(name, "2025")
 
     def _service(self, name: str, settings: Mapping[str, str], pins: Mapping[str, str]) -> Program:
         ready_file = self.folder.announcements / f"{name}.json"
