@@ -28,7 +28,7 @@ from protos.mail.v1 import mail_pb2, resources_pb2
 from services.cli.certificates import CertificateFolder, ensure_certificates, utc_now
 from services.common.context import Call
 from services.common.dispatch import Dispatcher
-from services.common.errors import AppError, not_found, unauthenticated
+from services.common.errors import AppError, invalid, not_found, unauthenticated
 from services.common.grpc_server import GrpcServer, Service
 from services.common.identity import PASSPORT_ISSUER, PASSPORT_TYPE, Caller, PassportVerifier, Restrictions
 from services.common.tls import TlsFiles
@@ -266,6 +266,7 @@ class FakeMailCore:
         self.traces.append(current_trace())
         self.has_been_asked.set()
         await self.may_answer.wait()
+        _check_limits(request)
         if rpc in self.failures:
             raise self.failures[rpc]
         return self.answers.get(rpc, answer)
@@ -298,6 +299,16 @@ class FakeMailCore:
         if operation_id not in self.operations:
             raise not_found("OPERATION_NOT_FOUND", "There is no such operation.")
         return self.operations[operation_id]
+
+
+def _check_limits(request: Any) -> None:
+    """Hold to the limits that the contract names, as far as an edge could be tempted to check them itself."""
+    if len(getattr(request, "request_id", "")) > 128:
+        raise invalid("REQUEST_ID_INVALID", "At most 128 characters.")
+    if not 0 <= getattr(request, "page_size", 0) <= 200:
+        raise invalid("PAGE_SIZE_OUT_OF_RANGE", "At most 200.")
+    if getattr(request, "max_messages", 0) > 50_000:
+        raise invalid("MAX_MESSAGES_OUT_OF_RANGE", "At most 50,000.")
 
 
 def _subscription(subscription_id: str) -> resources_pb2.Subscription:
