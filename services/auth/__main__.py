@@ -9,7 +9,6 @@ from services.auth.settings import AuthSettings, describe
 from services.auth.wiring import SERVICE, built
 from services.common import telemetry
 from services.common.lifecycle import announce, run, split_address
-from services.common.migrations import migrate
 from services.common.readiness import follow_readiness
 from services.common.settings import MigrationSettings, read_settings
 from services.common.telemetry import get_logger
@@ -23,6 +22,9 @@ def main(arguments: list[str]) -> None:
         case []:
             serve(read_settings(AuthSettings))
         case ["migrate"]:
+            # Imported only when used: Alembic is slow to load, and serving needs none of it.
+            from services.common.migrations import migrate
+
             migrate(SERVICE, _MIGRATIONS, read_settings(MigrationSettings))
         case _:
             raise SystemExit("usage: python -m services.auth [migrate]")

@@ -11,7 +11,6 @@ from typing import Final
 
 from protos.auth.v1 import auth_pb2
 from services.auth.adapters.file_passport_keys import FilePassportKeys, UnusableKeyError
-from services.auth.adapters.jwks_issuer import JwksIssuer
 from services.auth.adapters.postgres_keys import PostgresKeys, PostgresTeams
 from services.auth.adapters.secret_issuer import SecretIssuer
 from services.auth.domain.api_key import EnvironmentKeys
@@ -90,6 +89,9 @@ def _token_check(
         return None
     if not settings.auth_jwt_jwks_url:
         return CheckToken(SecretIssuer(settings.jwt_secrets), settings.token_rules, teams, _now)
+    # Imported only when used: an HTTP client in every process that fetches nothing would be a waste.
+    from services.auth.adapters.jwks_issuer import JwksIssuer
+
     issuer = JwksIssuer(settings.auth_jwt_jwks_url, settings.jwt_algorithms, time.monotonic)
     stack.push_async_callback(issuer.close)
     return CheckToken(issuer, settings.token_rules, teams, _now)

@@ -74,6 +74,7 @@ class PostgresTeams:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._problem = ""
 
     async def get(self, team_id: str) -> Team:
         """Give a team. Raises AppError NOT_FOUND TEAM_NOT_FOUND."""
@@ -85,15 +86,21 @@ class PostgresTeams:
 
     async def is_ready(self) -> bool:
         """Whether the database answers, is migrated, and confines us as it must."""
+        problem = await self._find_problem()
+        if problem and problem != self._problem:
+            get_logger().warning("database_not_ready", problem=problem)
+        self._problem = problem
+        return not problem
+
+    async def _find_problem(self) -> str:
         try:
             async with self._database.team(DEFAULT_TEAM_ID) as connection:
                 row = (await connection.execute(_IS_SOUND, {"id": DEFAULT_TEAM_ID})).one()
         except (AppError, DBAPIError) as error:
-            get_logger().warning("database_not_ready", error=type(error.__cause__ or error).__name__)
-            return False
+            return type(error.__cause__ or error).__name__
         if not row.is_confined:
-            get_logger().error("database_role_bypasses_row_level_security")
-        return row.is_confined and row.has_default_team
+            return "the role of DATABASE_URL bypasses row-level security"
+        return "" if row.has_default_team else "the default team is missing"
 
 
 def _api_key(row: sa.RowMapping) -> ApiKey:

@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Final
 
 _MIN_DISTINCT: Final = 8
+_MAX_COMPARED: Final = 1_024
 _PLACEHOLDERS: Final = re.compile(
     r"change[-_ ]?(?:me|this|it)|replace[-_ ]?(?:me|this|it)|secret|passw(?:or)?d|example|default|placeholder"
     r"|insecure|qwert[yz]|letmein|mailwarden|agent[-_ ]?api[-_ ]?key|jwt|your[-_ ]?(?:api[-_ ]?)?key",
@@ -24,7 +25,7 @@ def weakness_of(secret: str, *, min_bytes: int) -> str | None:
         return "is made of well-known words"
     if len(set(rest)) < _MIN_DISTINCT:
         return "has too few different characters"
-    if _is_repeated(rest):
+    if _is_repeated(rest[:_MAX_COMPARED]):
         return "repeats itself"
     if _is_sequence(rest):
         return "counts up or down"

@@ -85,8 +85,8 @@ def _check_label(label: str, name: str, *, min_chars: int) -> None:
 
 def _check_restrictions(restrictions: Restrictions) -> None:
     _check_label(restrictions.label_prefix, "restrictions.label_prefix", min_chars=0)
-    is_well_formed = all(_as_uuid(mailbox_id) == mailbox_id for mailbox_id in restrictions.mailbox_ids)
-    if not is_well_formed or len(restrictions.mailbox_ids) > MAX_MAILBOXES:
+    mailbox_ids = restrictions.mailbox_ids
+    if len(mailbox_ids) > MAX_MAILBOXES or any(_as_uuid(given) != given for given in mailbox_ids):
         message = f"restrictions.mailbox_ids must be at most {MAX_MAILBOXES} UUIDs in lower case."
         raise invalid("MAILBOX_ID_INVALID", message, field="restrictions.mailbox_ids")
 

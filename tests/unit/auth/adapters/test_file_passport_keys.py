@@ -50,6 +50,16 @@ def test_another_kind_of_key_is_refused_without_showing_it(tmp_path: Path, conte
     assert file.read_bytes() == content
 
 
+@pytest.mark.parametrize("content", [b"not a key", pem(generate_private_key(SECP256R1())), None])
+def test_a_previous_key_that_is_none_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    """A rotation that would log everybody out is told before it does."""
+    previous = tmp_path / "old.pem"
+    if content is not None:
+        previous.write_bytes(content)
+    with pytest.raises(UnusableKeyError, match="PASSPORT_KEY_PREVIOUS_FILE"):
+        FilePassportKeys.load(tmp_path / "new.pem", previous, may_create=True)
+
+
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     """No traceback for a typing mistake."""
     with pytest.raises(UnusableKeyError, match="PASSPORT_KEY_FILE"):
