@@ -2,6 +2,7 @@
 
 import binascii
 import json
+import re
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,11 +28,11 @@ class Query:
         text = self.text(name)
         if not text:
             return default
-        if not text.lstrip("-").isascii() or not text.lstrip("-").isdecimal():
+        if not re.fullmatch(r"-?[0-9]{1,18}", text):
             raise invalid(f"Invalid value at '{name}' (TYPE_UINT32), \"{text[:80]}\"", "badRequest")
-        if int(text[:20]) < low:
+        if int(text) < low:
             raise invalid(f"Invalid value at '{name}': must be at least {low}")
-        return min(int(text[:20]), high)
+        return min(int(text), high)
 
     def boolean(self, name: str) -> bool:
         text = self.text(name).lower()

@@ -14,6 +14,7 @@ from services.sandbox.errors import (
     ApiError,
     ConnectionDropped,
     delegation_denied,
+    invalid,
     not_found,
     too_large,
     unauthenticated,
@@ -40,8 +41,21 @@ class ApiRequest:
         verb = self.headers.get("x-http-method-override", "").upper()
         if self.verb != "POST" or verb != "GET":
             return self
-        path = urlsplit(self.target).path
+        path = self.target.partition("?")[0]
         return ApiRequest("GET", f"{path}?{self.body.decode(errors='replace')}", self.headers, b"")
+
+    def split(self) -> tuple[str, Query]:
+        """Path and query; a batch may name the host as well.
+
+        Raises:
+            ApiError: 400, it is no URL.
+
+        """
+        try:
+            parts = urlsplit(self.target)
+        except ValueError as error:
+            raise invalid("Invalid URL", "badRequest") from error
+        return parts.path, Query(parse_qs(parts.query, keep_blank_values=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +133,8 @@ class GoogleApi:
             return _refusal(error)
 
     def _open(self, request: ApiRequest) -> Call:
-        parts = urlsplit(request.target)
-        route, path = self._route(request.verb, parts.path)
-        query = Query(parse_qs(parts.query, keep_blank_values=True))
+        target, query = request.split()
+        route, path = self._route(request.verb, target)
         self._authenticate(request, query)
         user = path.get("userId", "me")
         if user.lower() not in {"me", self._world.mailbox.address.lower()}:

@@ -82,9 +82,11 @@ def _part(part: MimeMessage, part_id: str, numbers: list[int] | None = None) -> 
     numbers = numbers if numbers is not None else [0]
     number = numbers[0]
     numbers[0] += 1
-    filename = part.get_filename() or ""
+    filename = rfc822.filename(part)
     rendered: Json = {"partId": part_id, "mimeType": part.get_content_type(), "filename": filename}
-    rendered["headers"] = [{"name": name, "value": str(value)} for name, value in part.raw_items()]
+    rendered["headers"] = [
+        {"name": name, "value": rfc822.unfolded(value)} for name, value in part.raw_items()
+    ]
     if part.is_multipart():
         rendered["body"] = {"size": 0}
         prefix = f"{part_id}." if part_id else ""

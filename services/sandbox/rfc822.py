@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from email import message_from_bytes
+from email.errors import MessageError
 from email.header import decode_header
 from email.message import Message as MimeMessage
 from email.utils import parsedate_to_datetime
@@ -15,6 +16,8 @@ _NEEDS_QUOTES = re.compile(r'[()<>\[\]:;@\\,."]')
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _OLDEST = datetime(1971, 1, 1, tzinfo=UTC)
 _MAX_TEXT = 200_000
+# What the standard library's parser lets through on broken parameters, encoded words and charsets.
+_PARSER_FAILURES = (ValueError, LookupError, TypeError, AttributeError, AssertionError, MessageError)
 
 
 class Header(NamedTuple):
@@ -47,15 +50,20 @@ def parse_date(text: str) -> datetime | None:
 
 
 def structure(raw: bytes) -> MimeMessage:
-    """The MIME tree. The standard parser records defects and does not raise."""
-    return message_from_bytes(_without_envelope(raw))
+    """The MIME tree; of a message that defeats the parser, its body as one text."""
+    try:
+        return message_from_bytes(_without_envelope(raw))
+    except _PARSER_FAILURES:
+        whole = MimeMessage()
+        whole.set_payload(decode_text(_without_envelope(raw)[len(_head(raw)) :].strip(), "utf-8"), "utf-8")
+        return whole
 
 
 def part_bytes(part: MimeMessage) -> bytes:
     """Decoded content of a leaf; text is brought to UTF-8 as Gmail does."""
     try:
         content = part.get_payload(decode=True)
-    except (ValueError, LookupError, AssertionError):
+    except _PARSER_FAILURES:
         content = str(part.get_payload()).encode(errors="replace")
     if not isinstance(content, bytes):
         return b""
@@ -69,10 +77,32 @@ def plain_text(raw: bytes) -> str:
     leaves = [part for part in structure(raw).walk() if not part.is_multipart()]
     for subtype in ("plain", "html"):
         for part in leaves:
-            if part.get_content_type() == f"text/{subtype}" and not part.get_filename():
+            if part.get_content_type() == f"text/{subtype}" and not filename(part):
                 text = part_bytes(part)[:_MAX_TEXT].decode(errors="replace")
                 return text if subtype == "plain" else _TAG.sub(" ", text)
     return ""
+
+
+def filename(part: MimeMessage) -> str:
+    """Name of an attachment, or an empty text."""
+    try:
+        return unfolded(part.get_filename() or "")
+    except _PARSER_FAILURES:
+        return ""
+
+
+def form_name(part: MimeMessage) -> str:
+    """Name of a field of multipart/form-data, or an empty text."""
+    try:
+        return str(part.get_param("name", "", header="content-disposition"))
+    except _PARSER_FAILURES:
+        return ""
+
+
+def unfolded(value: object) -> str:
+    """A field's value on one line, its raw octets decoded."""
+    octets = str(value).encode("utf-8", "surrogateescape")
+    return re.sub(r"\r?\n(?=[ \t])", "", decode_text(octets, "utf-8"))
 
 
 def decode_text(content: bytes, charset: str) -> str:
@@ -88,7 +118,7 @@ def decode_text(content: bytes, charset: str) -> str:
 def _charset(part: MimeMessage) -> str:
     try:
         return part.get_content_charset() or "utf-8"
-    except (ValueError, LookupError, AttributeError):
+    except _PARSER_FAILURES:
         return "utf-8"
 
 
@@ -124,7 +154,7 @@ def _decoded(name: str, value: str) -> str:
 def _decoded_run(run: str, *, quoted: bool) -> str:
     try:
         chunks = decode_header(run)
-    except (ValueError, LookupError):
+    except _PARSER_FAILURES:
         return run
     text = "".join(_chunk(content, charset) for content, charset in chunks)
     text = re.sub(r"[\r\n]+", " ", text)

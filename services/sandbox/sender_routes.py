@@ -4,11 +4,11 @@ import asyncio
 import html
 import re
 from collections.abc import Awaitable, Callable
-from email import message_from_bytes
 from urllib.parse import parse_qs
 
 from aiohttp import web
 
+from services.sandbox import rfc822
 from services.sandbox.lists import ONE_CLICK, Answer, MailingList
 from services.sandbox.senders import SenderRequest, find_list
 from services.sandbox.world import World
@@ -108,15 +108,12 @@ def _form(request: web.Request, body: bytes) -> dict[str, str]:
     """Fields of a form, in either of the encodings that RFC 8058 §3.2 allows."""
     if request.content_type == "multipart/form-data":
         head = f"Content-Type: {request.headers.get('Content-Type', '')}\r\n\r\n".encode()
-        parts = message_from_bytes(head + body).walk()
-        named = ((part.get_param("name", header="content-disposition"), part) for part in parts)
-        return {str(name): _text(part.get_payload(decode=True)) for name, part in named if name}
+        named = ((rfc822.form_name(part), part) for part in rfc822.structure(head + body).walk())
+        return {
+            name: rfc822.part_bytes(part).decode("utf-8", "replace").strip() for name, part in named if name
+        }
     fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
     return {name: values[-1] for name, values in fields.items()}
-
-
-def _text(content: object) -> str:
-    return content.decode("utf-8", "replace").strip() if isinstance(content, bytes) else ""
 
 
 async def _read(request: web.Request) -> bytes:

@@ -18,6 +18,9 @@ ODD = {
     "bad-charset.eml": b"From: e@x.example\nContent-Type: text/plain; charset=no-such\n"
     b"Content-Transfer-Encoding: base64\n\n!!not base64!!\n",
     "bad-words.eml": b"Subject: =?utf-8?B?////?= =?x-none?Q?=ff?=\n\nbody\n",
+    "bad-base64.eml": b"From: =?utf-8?b?ab==?= <g@x.example>\nSubject: =?idna?b?a?=\n\n",
+    "bad-name.eml": b"Content-Disposition: attachment; filename*=utf-8''%ff; filename*0*=x\n\nbody\n",
+    "bad-boundary.eml": b"Content-Type: multipart/mixed; boundary*=a; boundary*0*=b\n\nbody\n",
     "bad-mime.eml": b"Content-Type: multipart/mixed; boundary=\n\n--\nxx\n",
     "envelope.eml": b"From c@x.example Thu Aug 22 08:17:21 2002\nFrom: f@x.example\nSubject: enveloped\n\n",
     "no-header.eml": b"\nonly a body\n",
