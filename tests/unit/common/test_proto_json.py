@@ -85,7 +85,7 @@ def test_any_message_is_what_its_schema_says(message_type):
     """Whatever a peer may send is rendered, can be written as JSON, and validates."""
     check = validator(message_type)
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
     @given(filled(message_type))
     def validates(message):
         shown = proto_json.to_dict(message)
