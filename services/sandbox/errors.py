@@ -82,15 +82,6 @@ def delegation_denied(user: str) -> ApiError:
     return ApiError(403, "forbidden", f"Delegation denied for {user}")
 
 
-def scope_missing() -> ApiError:
-    return ApiError(
-        403,
-        "insufficientPermissions",
-        "Request had insufficient authentication scopes.",
-        short="Insufficient Permission",
-    )
-
-
 def over_quota(retry_after_s: int) -> ApiError:
     """Per-minute units of one user are used up: Google answers 403, not 429."""
     return ApiError(

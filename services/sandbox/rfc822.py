@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n|\r\r")
+_FIELD_NAME = re.compile(rb"[!-~]+")
 _ENCODED_RUN = re.compile(r"=\?[^?\s]+\?[bBqQ]\?[^?]*\?=(?:\s+=\?[^?\s]+\?[bBqQ]\?[^?]*\?=)*")
 _ADDRESS_HEADERS = {"from", "to", "cc", "bcc", "reply-to", "sender", "delivered-to"}
 _NEEDS_QUOTES = re.compile(r'[()<>\[\]:;@\\,."]')
@@ -138,7 +139,7 @@ def _head(raw: bytes) -> bytes:
 def _header(line: bytes) -> Header | None:
     name, colon, value = line.partition(b":")
     stripped = name.rstrip(b" \t")
-    if not colon or not stripped or not all(33 <= octet <= 126 for octet in stripped):  # noqa: PLR2004
+    if not colon or not _FIELD_NAME.fullmatch(stripped):
         return None
     text = stripped.decode("ascii")
     return Header(text, _decoded(text.lower(), decode_text(value.strip(b" \t\r\n"), "utf-8")))
