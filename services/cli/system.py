@@ -103,7 +103,7 @@ class System:
         return operator_of(self.plan.folder.certificates, self.endpoints.auth, self.endpoints.mail_core)
 
     async def _databases_and_sandbox(self) -> tuple[Mapping[str, Database], Mapping[str, str]]:
-        async with _failing_plainly(), asyncio.TaskGroup() as group:
+        async with failing_plainly(), asyncio.TaskGroup() as group:
             databases = group.create_task(self._databases())
             sandbox = group.create_task(self._sandbox())
         return databases.result(), sandbox.result()
@@ -175,13 +175,13 @@ def operator_of(certificates: CertificateFolder, auth: str, mail_core: str) -> O
 
 async def together(*steps: Coroutine[Any, Any, T]) -> list[T]:
     """Run steps at once. The first that fails cancels the others and is raised as it is."""
-    async with _failing_plainly(), asyncio.TaskGroup() as group:
+    async with failing_plainly(), asyncio.TaskGroup() as group:
         tasks = [group.create_task(step) for step in steps]
     return [task.result() for task in tasks]
 
 
 @contextlib.asynccontextmanager
-async def _failing_plainly() -> AsyncIterator[None]:
+async def failing_plainly() -> AsyncIterator[None]:
     """Raise the first failure of a task group, not the group."""
     try:
         yield

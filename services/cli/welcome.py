@@ -13,6 +13,9 @@ from services.cli.plan import Plan
 from services.cli.system import Endpoints
 
 _JSON: Final = "-H 'Content-Type: application/json'"
+_REAL_LINKS: Final = (
+    "The links in your corpus are real: a one-click unsubscribe without dry_run would reach its sender."
+)
 _NOTHING: Final[Callable[[], None]] = lambda: None  # noqa: E731  a default with a name
 
 
@@ -58,6 +61,8 @@ def show_welcome(console: Console, plan: Plan, endpoints: Endpoints, api_key: st
         console.print(f"\n[bold]{title}[/]")
         # Lines for pasting are never folded or coloured.
         console.print(example, soft_wrap=True, highlight=False, markup=False)
+    if plan.corpus:
+        console.print(f"\n[yellow]{_REAL_LINKS}[/]", highlight=False)
     if not plan.has_sandbox:
         console.print("\n[bold]Your mailbox[/]")
         console.print("mailwarden mailbox import --token-file token.json", highlight=False)
@@ -73,7 +78,7 @@ def _addresses(plan: Plan, endpoints: Endpoints, api_key: str) -> Table:
     table.add_row("A2A", f"{endpoints.a2a}   [dim]{endpoints.a2a}/.well-known/agent-card.json[/]")
     table.add_row("A2A over gRPC", endpoints.a2a_grpc)
     if endpoints.sandbox:
-        table.add_row("sandbox", f"{endpoints.sandbox}   [dim]a local Google; nothing leaves this machine[/]")
+        table.add_row("sandbox", f"{endpoints.sandbox}   [dim]a local Google, faster than the real one[/]")
     table.add_row("API key", api_key)
     table.add_row("data, logs", str(plan.folder.path))
     return table

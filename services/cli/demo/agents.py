@@ -65,8 +65,8 @@ class McpAgent:
         """Call a tool."""
         heard: list[float] = []
 
-        async def progressed(done: float, _total: float | None, _message: str | None) -> None:
-            heard.append(done)
+        async def progressed(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001
+            heard.append(progress)
 
         result = await self.client.call_tool(action, dict(arguments), progress_callback=progressed)
         if result.is_error:

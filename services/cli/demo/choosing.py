@@ -10,12 +10,13 @@ WAYS: Final = {
     "one_click": "one-click",
     "mailto": "by mail",
     "web_page": "needs a person",
-    "none": "refused as unsafe",
+    "unsafe": "refused as unsafe",
+    "none": "no way offered",
 }
-"""Ways to end a list and how the report names them."""
+"""Ways to end a list, or not to, and how the report names them."""
 
-_WANTED: Final = {"one_click": 2, "mailto": 1, "web_page": 1, "none": 1}
-_UNSAFE_FIRST: Final = ("UNSAFE_LINK", "MAILTO_INVALID")
+_WANTED: Final = {"one_click": 2, "mailto": 1, "web_page": 1, "unsafe": 1, "none": 1}
+_NOTHING_OFFERED: Final = "NO_LIST_UNSUBSCRIBE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,15 @@ class Choice:
         return [subscription["id"] for subscription in self.chosen]
 
 
+def way_of(item: Json) -> str:
+    """The way of a subscription or an outcome: its method; where there is none, whether one was unsafe."""
+    if item["method"] != "none":
+        return item["method"]
+    return "none" if item.get("method_reason", item.get("reason")) == _NOTHING_OFFERED else "unsafe"
+
+
 def choose(subscriptions: Sequence[Json]) -> Choice:
-    """Take the largest lists of each way; of those that are refused, rather an unsafe than a silent one."""
+    """Take the largest lists of each way."""
     chosen: list[Json] = []
     missing: list[str] = []
     for way, wanted in _WANTED.items():
@@ -51,5 +59,4 @@ def next_ones(subscriptions: Sequence[Json], taken: Iterable[str], ways: Iterabl
 
 
 def _of(subscriptions: Sequence[Json], way: str) -> list[Json]:
-    found = [item for item in subscriptions if item["method"] == way and item["state"] == "candidate"]
-    return sorted(found, key=lambda item: item["method_reason"] not in _UNSAFE_FIRST)
+    return [item for item in subscriptions if way_of(item) == way and item["state"] == "candidate"]

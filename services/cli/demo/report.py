@@ -11,11 +11,13 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from services.cli.demo.choosing import WAYS
+from services.cli.demo.choosing import WAYS, way_of
 from services.cli.demo.rest import Json
 from services.cli.demo.traces import Span, children_of
 
-_SHOWN_LISTS: Final = 20
+_LARGE_LISTS: Final = 14
+_SMALL_LISTS: Final = 12
+_NOT_BY_US: Final = ("web_page", "none")
 _BAR_CELLS: Final = 14
 _NAME_CHARS: Final = 34
 _STATES: Final = {
@@ -26,7 +28,13 @@ _STATES: Final = {
     "failed": "[red]failed[/]",
     "unknown": "[magenta]unknown[/]",
 }
-_WAY_STYLES: Final = {"one_click": "green", "mailto": "cyan", "web_page": "yellow", "none": "red"}
+_WAY_STYLES: Final = {
+    "one_click": "green",
+    "mailto": "cyan",
+    "web_page": "yellow",
+    "unsafe": "red",
+    "none": "dim",
+}
 
 
 def heading(console: Console, number: int, text: str, note: str = "") -> None:
@@ -43,7 +51,7 @@ def triage_table(scan: Json, labels: Mapping[str, int]) -> Table:
     total = max(1, sum(row["count"] for row in scan["categories"]))
     for row in scan["categories"]:
         label = row["label"]
-        in_gmail = f"{labels[label]:,}" if label in labels else "–"
+        in_gmail = f"{labels[label]:,}" if label in labels else ""
         table.add_row(
             row["category"], f"{row['count']:,}", _bar(row["count"] / total), label or "(none)", in_gmail
         )
@@ -51,48 +59,58 @@ def triage_table(scan: Json, labels: Mapping[str, int]) -> Table:
 
 
 def lists_table(subscriptions: Sequence[Json]) -> Table:
-    """The lists that fill the mailbox, the largest first."""
+    """The lists that fill the mailbox, the largest first, and of the smaller ones those that need a word."""
     table = _table(">#", "list", ">messages", "", "last seen", "how to end it", "why")
     largest = max((item["message_count"] for item in subscriptions), default=1)
-    for rank, item in enumerate(subscriptions[:_SHOWN_LISTS], 1):
+    ranked = list(enumerate(subscriptions, 1))
+    small = [row for row in ranked[_LARGE_LISTS:] if row[1]["method"] in _NOT_BY_US]
+    names = Counter(item["display_name"] for item in subscriptions)
+    for rank, item in (*ranked[:_LARGE_LISTS], *small[:_SMALL_LISTS]):
         table.add_row(
             str(rank),
-            _name(item["display_name"] or item["key"]),
+            _name(item["display_name"] or item["key"]) + _apart(item, names),
             f"{item['message_count']:,}",
             _bar(item["message_count"] / largest),
             item["last_seen_time"][:10],
-            _way(item["method"]),
+            _way(item),
             Text(item["method_reason"].replace("_", " ").lower(), style="dim"),
+            end_section=rank == _LARGE_LISTS,
         )
     return table
 
 
+def _apart(item: Json, names: Mapping[str, int]) -> Text:
+    """What tells two lists of one name apart: their keys."""
+    is_alone = names[item["display_name"]] == 1
+    return Text() if is_alone else Text(" ") + _name(item["key"].partition(".")[0], style="dim")
+
+
 def lists_summary(subscriptions: Sequence[Json]) -> str:
-    """What the table leaves out, and all lists by way."""
-    ways = Counter(item["method"] for item in subscriptions)
+    """All lists by way."""
+    ways = Counter(way_of(item) for item in subscriptions)
     counts = ", ".join(f"{ways[way]} {words}" for way, words in WAYS.items() if ways[way])
     messages = sum(item["message_count"] for item in subscriptions)
-    hidden = max(0, len(subscriptions) - _SHOWN_LISTS)
-    more = f" ({hidden} smaller ones are not shown)" if hidden else ""
-    return f"{len(subscriptions)} lists with {messages:,} messages{more}: {counts or 'none'}."
+    return f"{counted(len(subscriptions), 'list')} with {counted(messages, 'message')}: {counts or 'none'}."
 
 
-def outcomes_table(outcomes: Sequence[Json], asked: Mapping[str, str]) -> Table:
+def counted(number: int, noun: str) -> str:
+    """A number and its noun."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def outcomes_table(outcomes: Sequence[Json], asked: Mapping[str, str], *, is_brief: bool) -> Table:
     """What became of each list. `asked` tells by id what reached the sender."""
-    table = _table("list", "way", "outcome", "what reached the sender", "in words")
+    columns = ("list", "way", "outcome", "what reached the sender", "in words")
+    table = _table(*(columns[:-1] if is_brief else columns))
     for item in outcomes:
-        table.add_row(
-            _name(item["display_name"]),
-            _way(item["method"]),
-            _state(item),
-            asked.get(item["subscription_id"], "nothing"),
-            Text(item["explanation"], style="dim"),
-        )
+        reached = asked.get(item["subscription_id"], "nothing")
+        words = () if is_brief else (Text(item["explanation"], style="dim"),)
+        table.add_row(_name(item["display_name"]), _way(item), _state(item), reached, *words)
     return table
 
 
 def _state(item: Json) -> str:
-    shown = _STATES.get(item["state"], item["state"])
+    shown = _STATES.get(item["state"], str(item["state"]))
     return f"{shown} [dim]before[/]" if item["already_done"] else shown
 
 
@@ -104,7 +122,7 @@ def intervals(title: str, rows: Sequence[Json], zone: tzinfo) -> RenderableType:
 
 def _when(row: Json, zone: tzinfo) -> str:
     start, end = (datetime.fromisoformat(row[name]).astimezone(zone) for name in ("start_time", "end_time"))
-    return f"{start:%a %d %b  %H:%M}–{end:%H:%M}"
+    return f"{start:%a %d %b  %H:%M} to {end:%H:%M}"
 
 
 def agents_table(names: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> Table:
@@ -155,14 +173,15 @@ def _bar(share: float) -> Text:
     return Text("█" * cells, style="blue")
 
 
-def _way(method: str) -> str:
-    return f"[{_WAY_STYLES.get(method, 'white')}]{WAYS.get(method, method)}[/]"
+def _way(item: Json) -> str:
+    way = way_of(item)
+    return f"[{_WAY_STYLES.get(way, 'white')}]{WAYS.get(way, way)}[/]"
 
 
-def _name(untrusted: str) -> Text:
+def _name(untrusted: str, style: str = "") -> Text:
     """Text out of a mail: never markup, never control characters, never long."""
     clean = "".join(char if char.isprintable() else "·" for char in untrusted)
-    return Text(clean if len(clean) <= _NAME_CHARS else f"{clean[: _NAME_CHARS - 1]}…")
+    return Text(clean if len(clean) <= _NAME_CHARS else f"{clean[: _NAME_CHARS - 1]}…", style)
 
 
 def in_words(action: str, answer: Json) -> str:
@@ -190,9 +209,8 @@ def _candidates(answer: Json) -> str:
 
 
 def _unsubscribed(answer: Json) -> str:
-    return ", ".join(
-        f"{escape(_name(item['display_name']).plain)}: {_state(item)}" for item in answer["outcomes"]
-    )
+    names = ((escape(_name(item["display_name"]).plain), item) for item in answer["outcomes"])
+    return ", ".join(f"{name}: {_state(item)}" for name, item in names)
 
 
 _WORDS: Final[Mapping[str, Callable[[Json], str]]] = {

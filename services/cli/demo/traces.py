@@ -1,8 +1,9 @@
 """A trace backend for one demo: receives OTLP over gRPC and draws one trace as a tree."""
 
 import asyncio
+import contextlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -64,26 +65,26 @@ class TraceReceiver(trace_service_pb2_grpc.TraceServiceServicer):
         self._arrived.set()
         return trace_service_pb2.ExportTraceServiceResponse()
 
-    async def trace(self, trace_id: str, root_id: str, name_prefix: str, timeout_s: float) -> Sequence[Span]:
-        """Wait for a trace: its root, whose parent is `root_id`, and a span whose name starts so.
+    async def trace(
+        self, trace_id: str, root_id: str, services: Collection[str], timeout_s: float
+    ) -> Sequence[Span]:
+        """Wait for a trace that hangs together under `root_id` and has spans of all these services.
 
-        After `timeout_s` answers with what there is.
+        Services export on their own time, one after the other. After `timeout_s` answers with what there is.
         """
 
         def is_whole() -> bool:
-            spans = self.spans.get(trace_id, [])
+            spans = self.spans[trace_id]
             known = {span.id for span in spans} | {root_id}
-            has_wanted = any(span.name.startswith(name_prefix) for span in spans)
-            return has_wanted and all(span.parent_id in known for span in spans)
+            is_connected = all(span.parent_id in known for span in spans)
+            return is_connected and {span.service for span in spans}.issuperset(services)
 
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while not is_whole():
                     self._arrived.clear()
                     await self._arrived.wait()
-        except TimeoutError:
-            pass
-        return sorted(self.spans.get(trace_id, []), key=lambda span: span.start_ns)
+        return sorted(self.spans[trace_id], key=lambda span: span.start_ns)
 
 
 def _span(raw: Any, service: str) -> Span:
