@@ -8,7 +8,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -23,8 +23,6 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from services.common.identity import PASSPORT_ALGORITHM, PASSPORT_TYPE
-
-_HOW_TO: Final = "Make one: openssl genpkey -algorithm ed25519 -out "
 
 
 class UnusableKeyError(Exception):
@@ -124,12 +122,18 @@ def _read(file: Path, name: str) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise UnusableKeyError(
-            f"{name}: {file} cannot be read ({error.strerror}). {_HOW_TO}{file}"
+            f"{name}: {file} cannot be read ({error.strerror}). {_advice(name)}"
         ) from error
 
 
 def _unusable(file: Path, name: str) -> UnusableKeyError:
-    return UnusableKeyError(f"{name}: {file} must hold an Ed25519 key as PEM. {_HOW_TO}{file}")
+    return UnusableKeyError(f"{name}: {file} must hold an Ed25519 key as PEM. {_advice(name)}")
+
+
+def _advice(name: str) -> str:
+    if name == "PASSPORT_KEY_FILE":
+        return "Make one: openssl genpkey -algorithm ed25519"
+    return "Name the file of the key before, or unset it."
 
 
 def _base64url(content: bytes) -> str:
