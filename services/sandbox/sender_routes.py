@@ -182,13 +182,15 @@ async def _giant(request: web.Request) -> web.StreamResponse:
 
 
 async def _silent(request: web.Request) -> web.StreamResponse:
-    """Slow loris: the status line comes at once, then a byte every two seconds."""
-    answer = web.StreamResponse(headers={"Content-Type": "text/plain"})
-    await answer.prepare(request)
+    """Slow loris: the status line comes at once, then a byte of a header that never ends."""
+    if request.transport:
+        request.transport.write(b"HTTP/1.1 200 OK\r\nX-Patience: ")
     for _ in range(_SILENCE_STEPS):
-        await answer.write(b".")
+        if request.transport is None:
+            break
+        request.transport.write(b".")
         await asyncio.sleep(_SILENCE_STEP_S)
-    return answer
+    return await _drops(request)
 
 
 _ANSWERS: dict[Answer, Handler] = {
