@@ -29,7 +29,7 @@ class HttpServer:
         server = _Server(
             uvicorn.Config(
                 app,
-                http="auto",
+                http="h11",  # not whatever is installed: this one bounds a request's head
                 ws="none",
                 lifespan="off",
                 log_config=None,

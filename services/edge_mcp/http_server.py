@@ -24,6 +24,7 @@ class HttpServer(uvicorn.Server):
         config = uvicorn.Config(
             app,  # type: ignore[arg-type]
             loop="none",
+            http="h11",  # not whatever is installed: this one bounds a request's head
             ws="none",
             lifespan="on",
             log_config=None,
