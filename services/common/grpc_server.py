@@ -21,10 +21,14 @@ from services.common.policy import Policy, methods_of
 from services.common.tls import TlsFiles, peer_name
 
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
+MAX_METADATA_BYTES: Final = 32 * 1024
+"""Room for a passport of many mailboxes. Beyond the soft limit gRPC refuses at random (RED)."""
 OPTIONS: Final = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", 2 * MAX_METADATA_BYTES),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
     ("grpc.max_connection_age_ms", 15 * 60_000),

@@ -228,7 +228,8 @@ class AuthAdminServiceServicer(object):
     def CreateApiKey(self, request, context):
         """Makes an API key. The secret is in the answer and nowhere else: only its hash is kept.
 
-        Errors: INVALID_ARGUMENT SCOPE_UNKNOWN, LABEL_INVALID, EXPIRY_IN_THE_PAST; NOT_FOUND TEAM_NOT_FOUND.
+        Errors: INVALID_ARGUMENT SCOPE_UNKNOWN, LABEL_INVALID (label or label_prefix), MAILBOX_ID_INVALID (at
+        most 100), TIME_INVALID, EXPIRY_IN_THE_PAST; NOT_FOUND TEAM_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -109,7 +109,8 @@ class MailServiceServicer(object):
         Errors: NOT_FOUND MAILBOX_NOT_FOUND; FAILED_PRECONDITION GMAIL_GRANT_REVOKED;
         INVALID_ARGUMENT MAILBOX_REQUIRED, REQUEST_ID_INVALID, MAX_MESSAGES_OUT_OF_RANGE;
         ALREADY_EXISTS REQUEST_ID_REUSED (same id, other request). The operation may fail with
-        GMAIL_GRANT_REVOKED, GMAIL_QUOTA, GMAIL_DOWN, GMAIL_REFUSED.
+        GMAIL_GRANT_REVOKED, GMAIL_QUOTA, GMAIL_DOWN, GMAIL_REFUSED, GMAIL_CONFLICT (a label name that
+        Gmail does not take), GRANT_UNREADABLE (the server's master key does not open the grant).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,7 +120,7 @@ class MailServiceServicer(object):
         """Lists the subscriptions of a mailbox, those with most messages first. Sends nothing to any sender.
 
         Errors: NOT_FOUND MAILBOX_NOT_FOUND; INVALID_ARGUMENT MAILBOX_REQUIRED,
-        PAGE_SIZE_OUT_OF_RANGE, PAGE_TOKEN_INVALID.
+        PAGE_SIZE_OUT_OF_RANGE, PAGE_TOKEN_INVALID, STATE_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -152,7 +153,8 @@ class MailServiceServicer(object):
         is an error in the answer and never counts as free.
 
         Errors: INVALID_ARGUMENT WINDOW_INVERTED, WINDOW_TOO_LONG (92 days), WINDOW_REQUIRED, MAILBOX_REQUIRED,
-        TOO_MANY_CALENDARS (50); NOT_FOUND MAILBOX_NOT_FOUND; FAILED_PRECONDITION GMAIL_GRANT_REVOKED;
+        TOO_MANY_CALENDARS (50), TIME_INVALID; NOT_FOUND MAILBOX_NOT_FOUND; FAILED_PRECONDITION
+        GMAIL_GRANT_REVOKED, GRANT_UNREADABLE, GOOGLE_REFUSED (a scope or an API is missing);
         RESOURCE_EXHAUSTED GOOGLE_QUOTA; UNAVAILABLE GOOGLE_DOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -122,12 +122,13 @@ class Unsubscribe:
         if mailbox is None:
             return mail_not_sent()
         sender = subscription.alias or mailbox.email_address
-        mail = compose(subscription.plan.mailto, sender, claim.attempt_id, self.clock())
         try:
+            mail = compose(subscription.plan.mailto, sender, claim.attempt_id, self.clock())
             await self.grants.gmail(mailbox).send(mail)
         except SendUnknownError:
             return one_click_answer_lost()
-        except AppError:
+        except (AppError, ValueError):
+            # Gmail refused it, or an address that a message named does not fit a header: nothing went out.
             return mail_not_sent()
         return mail_sent()
 
