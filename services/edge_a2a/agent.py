@@ -228,7 +228,22 @@ class Agent(WithoutPushAndExtendedCard):
         if is_final(standing.task):
             raise UnsupportedOperationError("The task has ended: there is nothing to subscribe to.")
         yield standing.task
-        async for event in self._events(standing, owner):
+        async for event in self._later_events(standing, owner):
+            yield event
+
+    async def _later_events(self, standing: Standing, owner: Owner) -> AsyncGenerator[Event]:
+        last = standing.task
+        while is_waiting(last):
+            task = await self._store.changed(owner, last)
+            if task is None:
+                return
+            for event in events_between(last, task):
+                yield event
+            last = task
+        current = standing if last is standing.task else await self._require(owner, last.id)
+        for event in events_between(last, current.task):
+            yield event
+        async for event in self._events(current, owner):
             yield event
 
     async def _require(self, owner: Owner, task_id: str) -> Standing:

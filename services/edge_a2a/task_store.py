@@ -4,6 +4,7 @@ This is a convenience of one replica, bounded in number and time. What must not 
 the core, and is read from there.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -50,6 +51,7 @@ class TaskStore:
         self._now = now
         self._of: OrderedDict[Owner, OrderedDict[str, Kept]] = OrderedDict()
         self._count = 0
+        self._waiters: dict[tuple[Owner, str], set[asyncio.Future[Task | None]]] = {}
 
     def keep(
         self, owner: Owner, task: Task, *, asked: Asked | None = None, is_operation: bool = False
@@ -62,6 +64,7 @@ class TaskStore:
         self._of.move_to_end(owner)
         if len(own) > self._max_per_owner:
             self._forget_oldest_of(owner)
+        self._tell(owner, task.id, task)
         while self._count > self._max_tasks:
             # The owner who has been silent longest loses first.
             self._forget_oldest_of(next(iter(self._of)))
@@ -75,6 +78,37 @@ class TaskStore:
         """Give all tasks of an owner, the newest first."""
         self._forget_expired(owner)
         yield from reversed(list(self._of.get(owner, {}).values()))
+
+    async def changed(self, owner: Owner, last: Task) -> Task | None:
+        """Wait until a task is not as it was; None when that is not to be waited for any more."""
+        kept = self.find(owner, last.id)
+        if kept is None or kept.task.status != last.status:
+            return kept.task if kept else None
+        waiter: asyncio.Future[Task | None] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault((owner, last.id), set()).add(waiter)
+        try:
+            async with asyncio.timeout(self._life_s):
+                return await waiter
+        except TimeoutError:
+            return None
+        finally:
+            self._forget_waiter((owner, last.id), waiter)
+
+    def release(self) -> None:
+        """Let everybody go who waits for a change: the process drains."""
+        for owner, task_id in list(self._waiters):
+            self._tell(owner, task_id, None)
+
+    def _tell(self, owner: Owner, task_id: str, task: Task | None) -> None:
+        for waiter in self._waiters.pop((owner, task_id), ()):
+            if not waiter.done():
+                waiter.set_result(task)
+
+    def _forget_waiter(self, key: tuple[Owner, str], waiter: asyncio.Future[Task | None]) -> None:
+        waiters = self._waiters.get(key, set())
+        waiters.discard(waiter)
+        if not waiters:
+            self._waiters.pop(key, None)
 
     def _forget_expired(self, owner: Owner) -> None:
         while (own := self._of.get(owner)) and next(iter(own.values())).expires_at <= self._now():

@@ -52,7 +52,8 @@ async def _serve(
     )
     mail = mail_pb2_grpc.MailServiceStub(mail_core)
     operations = Operations(mail)
-    agent = Agent(mail, operations, _store(settings))
+    store = _store(settings)
+    agent = Agent(mail, operations, store)
     http = HttpServer(settings.listen, settings.drain_s)
     grpc = GrpcBinding(agent, gate, max_message_bytes=settings.max_body_bytes)
     grpc_address = await _start_grpc(grpc, settings)
@@ -70,15 +71,18 @@ async def _serve(
     )
     announce(settings.ready_file, SERVICE, addresses)
     announced(addresses)
-    draining = asyncio.create_task(_drain(stop, operations, grpc, settings.drain_s))
+    draining = asyncio.create_task(_drain(stop, operations, store, grpc, settings.drain_s))
     await http.serve_until(app, stop)
     stop.set()
     await draining
 
 
-async def _drain(stop: asyncio.Event, operations: Operations, grpc: GrpcBinding, drain_s: float) -> None:
+async def _drain(
+    stop: asyncio.Event, operations: Operations, store: TaskStore, grpc: GrpcBinding, drain_s: float
+) -> None:
     await stop.wait()
     operations.stop()
+    store.release()
     await grpc.stop(drain_s)
 
 

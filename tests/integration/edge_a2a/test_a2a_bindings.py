@@ -121,6 +121,31 @@ async def test_a_running_task_can_be_subscribed_to(edge: A2aEdge, binding: Trans
     assert seen[-2:] == ["artifact_update", "status_update"]
 
 
+@pytest.mark.parametrize("answer", [WINDOW, {"action": "scan_mailbox"}])
+async def test_a_waiting_task_can_be_subscribed_to(edge: A2aEdge, answer: Any) -> None:
+    """The stream stays open until the task has its message, and ends with the task."""
+    waiting = await edge.task("am I free?")
+    async with client_of(edge, TransportProtocol.JSONRPC) as client:
+        stream = client.subscribe(a2a_pb2.SubscribeToTaskRequest(id=waiting["id"]))
+        first = await anext(stream)
+        await edge.task(answer, message_id="m-2", message={"taskId": waiting["id"]})
+        async with asyncio.timeout(5):
+            last = [event async for event in stream][-1]
+    assert first.task.status.state == a2a_pb2.TASK_STATE_INPUT_REQUIRED
+    assert last.status_update.status.state == a2a_pb2.TASK_STATE_COMPLETED
+
+
+async def test_draining_lets_subscribers_of_waiting_tasks_go(edge: A2aEdge) -> None:
+    """Nobody is held until the drain time is over."""
+    waiting = await edge.task("am I free?")
+    async with client_of(edge, TransportProtocol.GRPC) as client:
+        stream = client.subscribe(a2a_pb2.SubscribeToTaskRequest(id=waiting["id"]))
+        await anext(stream)
+        edge.stop.set()
+        async with asyncio.timeout(5):
+            assert [event async for event in stream] == []
+
+
 async def test_grpc_refuses_calls_without_a_credential(edge: A2aEdge) -> None:
     """UNAUTHENTICATED before any method, with the reason and a request id."""
     async with aio.insecure_channel(edge.grpc_address) as channel:

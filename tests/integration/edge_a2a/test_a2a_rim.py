@@ -6,6 +6,9 @@ from typing import Any
 
 import orjson
 import pytest
+from a2a.types import a2a_pb2, a2a_pb2_grpc
+from google.protobuf.json_format import ParseDict
+from grpc import aio
 
 from services.common.errors import unavailable
 from services.common.identity import Restrictions
@@ -301,13 +304,25 @@ async def test_readiness_follows_the_backends(edge: A2aEdge) -> None:
     assert (await edge.ask("GET", "/health", headers={})).status == 200
 
 
-async def test_one_request_id_and_one_trace_reach_the_core(edge: A2aEdge) -> None:
+@pytest.mark.parametrize("sampled", ["00", "01"])
+async def test_one_request_id_and_one_trace_reach_the_core(edge: A2aEdge, sampled: str) -> None:
     """The call's context is the same where the SDK has been in between, streams included."""
     trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
-    headers = {**KEY, **VERSION, "X-Request-Id": "req-5", "traceparent": f"00-{trace_id}-00f067aa0ba902b7-00"}
+    headers = {
+        **KEY,
+        **VERSION,
+        "X-Request-Id": "req-5",
+        "traceparent": f"00-{trace_id}-00f067aa0ba902b7-{sampled}",
+    }
     await edge.task({"action": "scan_mailbox"}, headers=headers)
     params = {"message": message_of({"action": "scan_mailbox"}, "m-2")}
     await edge.ask("POST", RPC_PATH, json=call("SendStreamingMessage", params), headers=headers)
+    async with aio.insecure_channel(edge.grpc_address) as channel:
+        metadata = [(name.lower(), value) for name, value in headers.items()]
+        stream = a2a_pb2_grpc.A2AServiceStub(channel).SendStreamingMessage(
+            ParseDict(params, a2a_pb2.SendMessageRequest()), metadata=metadata
+        )
+        assert len([event async for event in stream]) >= 3
     assert {made.request_id for made in edge.backends.mail.calls} == {"req-5"}
     assert {trace.trace_id_hex for trace in edge.backends.mail.traces if trace} == {trace_id}
 
