@@ -80,6 +80,7 @@ def running_system(folder: Path, *arguments: str, **environment: str) -> Iterato
     Raises RuntimeError with the output when the system does not get ready.
     """
     ready_file, output = folder / "ready.json", folder / "up.log"
+    ready_file.unlink(missing_ok=True)  # a killed system could not take it away
     with output.open("ab") as log:
         process = _start(folder, ready_file, arguments, environment, log.fileno())
     try:

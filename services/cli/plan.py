@@ -14,8 +14,6 @@ from services.common.sealing import new_master_key_line
 HOST: Final = "127.0.0.1"
 EDGES: Final = ("edge_rest", "edge_mcp", "edge_a2a")
 STOP_ORDER: Final = (EDGES, ("mail_core", "auth"), ("sandbox",), ("postgres",))
-SANDBOX_QUOTA_UNITS_PER_MINUTE: Final = 60_000
-"""Ten times what Google grants, so that trying things out is not waiting."""
 _LOOPBACK: Final = "127.0.0.0/8"
 
 
@@ -102,11 +100,6 @@ class Plan:
     def _local_quota(self, name: str) -> str:
         """The table that both sides of the local Google keep: the older one reads a mailbox in seconds."""
         return self.inherited.get(name, "2025")
-
-    @property
-    def _names_quota(self) -> bool:
-        """Whether the person chose how fast Google is; then both sides get what was chosen, and no more."""
-        return any("_QUOTA_" in name for name in self.inherited)
 
     def _service(self, name: str, settings: Mapping[str, str], pins: Mapping[str, str]) -> Program:
         ready_file = self.folder.announcements / f"{name}.json"

@@ -64,5 +64,5 @@ async def gone(pid: int) -> None:
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait for something that sends no event. Raises TimeoutError after 5 s."""
     async with asyncio.timeout(5):
-        while not is_so():  # noqa: ASYNC110  nothing sends an event
+        while not is_so():
             await asyncio.sleep(0.005)
