@@ -164,9 +164,9 @@ async def test_worker_that_died_after_its_claim_leaves_unknown_and_posts_no_more
     done = await world.run_all()
     assert done.state is OperationState.SUCCEEDED
     assert (await world.subscriptions())[A].state is SubscriptionState.UNKNOWN
-    dying.cancel()
     world.one_click.holds.set()
-    await asyncio.gather(dying, return_exceptions=True)
+    await dying
+    assert (await world.subscriptions())[A].state is SubscriptionState.UNKNOWN
     assert world.one_click.posted == [URL]
 
 
