@@ -45,6 +45,11 @@ class AuthServiceStub(object):
                 request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListPassportKeysRequest.SerializeToString,
                 response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListPassportKeysResponse.FromString,
                 _registered_method=True)
+        self.WatchRevocations = channel.unary_stream(
+                '/mailwarden.auth.v1.AuthService/WatchRevocations',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.WatchRevocationsRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.WatchRevocationsResponse.FromString,
+                _registered_method=True)
         self.GetMe = channel.unary_unary(
                 '/mailwarden.auth.v1.AuthService/GetMe',
                 request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.GetMeRequest.SerializeToString,
@@ -61,7 +66,8 @@ class AuthServiceServicer(object):
         credential are accepted depends on the calling edge (`AUTH_MODE`; `MCP_AUTH_MODE` for edge_mcp).
 
         Errors: UNAUTHENTICATED CREDENTIAL_MISSING, CREDENTIAL_INVALID, TOKEN_EXPIRED,
-        TOKEN_NOT_YET_VALID, TOKEN_TYPE_REFUSED, CREDENTIAL_KIND_REFUSED, KEY_EXPIRED, KEY_REVOKED;
+        TOKEN_NOT_YET_VALID, TOKEN_TYPE_REFUSED, TOKEN_AUDIENCE_REFUSED, CREDENTIAL_KIND_REFUSED,
+        KEY_EXPIRED, KEY_REVOKED, TOKEN_REVOKED, TEAM_DISABLED;
         INVALID_ARGUMENT AUDIENCE_UNKNOWN; UNAVAILABLE ISSUER_DOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -73,6 +79,17 @@ class AuthServiceServicer(object):
         rotation overlaps. Never returns private material.
 
         Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchRevocations(self, request, context):
+        """Streams what was revoked, from a cursor on: first what the caller missed, then every revocation
+        within moments of its commit. Everything whose `roots` hold a revoked subject is void. Revocations
+        older than the longest life of a passport need not be known and are not sent.
+
+        Errors: INVALID_ARGUMENT CURSOR_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -99,6 +116,11 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.ListPassportKeys,
                     request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListPassportKeysRequest.FromString,
                     response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListPassportKeysResponse.SerializeToString,
+            ),
+            'WatchRevocations': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchRevocations,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.WatchRevocationsRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.WatchRevocationsResponse.SerializeToString,
             ),
             'GetMe': grpc.unary_unary_rpc_method_handler(
                     servicer.GetMe,
@@ -172,6 +194,33 @@ class AuthService(object):
             _registered_method=True)
 
     @staticmethod
+    def WatchRevocations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthService/WatchRevocations',
+            protos_dot_auth_dot_v1_dot_auth__pb2.WatchRevocationsRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.WatchRevocationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetMe(request,
             target,
             options=(),
@@ -188,6 +237,445 @@ class AuthService(object):
             '/mailwarden.auth.v1.AuthService/GetMe',
             protos_dot_auth_dot_v1_dot_auth__pb2.GetMeRequest.SerializeToString,
             protos_dot_auth_dot_v1_dot_auth__pb2.GetMeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class TeamServiceStub(object):
+    """The caller's team and its keys.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetTeam = channel.unary_unary(
+                '/mailwarden.auth.v1.TeamService/GetTeam',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.GetTeamRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.GetTeamResponse.FromString,
+                _registered_method=True)
+        self.ListKeys = channel.unary_unary(
+                '/mailwarden.auth.v1.TeamService/ListKeys',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListKeysRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListKeysResponse.FromString,
+                _registered_method=True)
+        self.CreateKey = channel.unary_unary(
+                '/mailwarden.auth.v1.TeamService/CreateKey',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.CreateKeyRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.CreateKeyResponse.FromString,
+                _registered_method=True)
+        self.RotateKey = channel.unary_unary(
+                '/mailwarden.auth.v1.TeamService/RotateKey',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RotateKeyRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RotateKeyResponse.FromString,
+                _registered_method=True)
+        self.RevokeKey = channel.unary_unary(
+                '/mailwarden.auth.v1.TeamService/RevokeKey',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeKeyRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeKeyResponse.FromString,
+                _registered_method=True)
+
+
+class TeamServiceServicer(object):
+    """The caller's team and its keys.
+    """
+
+    def GetTeam(self, request, context):
+        """Gets the team with its plan, limits and usage.
+
+        Errors: NOT_FOUND TEAM_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListKeys(self, request, context):
+        """Lists the team's keys, newest first, revoked ones included. Secrets are never in it.
+
+        Errors: INVALID_ARGUMENT PAGE_SIZE_OUT_OF_RANGE, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateKey(self, request, context):
+        """Makes a key. It can hold no scope and no freedom that the caller's credential lacks. The secret is in
+        the answer and nowhere else. With `ttl_minutes` it is a temporary key for an agent.
+
+        Errors: INVALID_ARGUMENT SCOPE_UNKNOWN, LABEL_INVALID, MAILBOX_ID_INVALID, TTL_OUT_OF_RANGE,
+        EXPIRY_IN_THE_PAST, TIME_INVALID; PERMISSION_DENIED SCOPE_NOT_HELD, RESTRICTION_LOOSENED;
+        RESOURCE_EXHAUSTED KEY_QUOTA.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateKey(self, request, context):
+        """Replaces a key by a new one with the same scopes and restrictions. The old one works for
+        `overlap_minutes` more.
+
+        Errors: NOT_FOUND KEY_NOT_FOUND; FAILED_PRECONDITION KEY_REVOKED; INVALID_ARGUMENT
+        OVERLAP_OUT_OF_RANGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeKey(self, request, context):
+        """Revokes a key and everything derived from it, everywhere, within a second. The row stays. Revoking a
+        revoked key changes nothing.
+
+        Errors: NOT_FOUND KEY_NOT_FOUND; FAILED_PRECONDITION LAST_ADMIN_KEY.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_TeamServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetTeam': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTeam,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.GetTeamRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.GetTeamResponse.SerializeToString,
+            ),
+            'ListKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListKeys,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListKeysRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListKeysResponse.SerializeToString,
+            ),
+            'CreateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateKey,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.CreateKeyRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.CreateKeyResponse.SerializeToString,
+            ),
+            'RotateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateKey,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RotateKeyRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RotateKeyResponse.SerializeToString,
+            ),
+            'RevokeKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeKey,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeKeyRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeKeyResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'mailwarden.auth.v1.TeamService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('mailwarden.auth.v1.TeamService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class TeamService(object):
+    """The caller's team and its keys.
+    """
+
+    @staticmethod
+    def GetTeam(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.TeamService/GetTeam',
+            protos_dot_auth_dot_v1_dot_auth__pb2.GetTeamRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.GetTeamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.TeamService/ListKeys',
+            protos_dot_auth_dot_v1_dot_auth__pb2.ListKeysRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.ListKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.TeamService/CreateKey',
+            protos_dot_auth_dot_v1_dot_auth__pb2.CreateKeyRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.CreateKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.TeamService/RotateKey',
+            protos_dot_auth_dot_v1_dot_auth__pb2.RotateKeyRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.RotateKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.TeamService/RevokeKey',
+            protos_dot_auth_dot_v1_dot_auth__pb2.RevokeKeyRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.RevokeKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class AuditServiceStub(object):
+    """What happened, for the team that it happened to.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListEvents = channel.unary_unary(
+                '/mailwarden.auth.v1.AuditService/ListEvents',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListEventsRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
+        self.ExportEvents = channel.unary_stream(
+                '/mailwarden.auth.v1.AuditService/ExportEvents',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ExportEventsRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ExportEventsResponse.FromString,
+                _registered_method=True)
+        self.AppendEvents = channel.unary_unary(
+                '/mailwarden.auth.v1.AuditService/AppendEvents',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.AppendEventsRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.AppendEventsResponse.FromString,
+                _registered_method=True)
+
+
+class AuditServiceServicer(object):
+    """What happened, for the team that it happened to.
+    """
+
+    def ListEvents(self, request, context):
+        """Lists events, newest first.
+
+        Errors: INVALID_ARGUMENT PAGE_SIZE_OUT_OF_RANGE, PAGE_TOKEN_INVALID, WINDOW_INVERTED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportEvents(self, request, context):
+        """Streams all events that match, oldest first, for export.
+
+        Errors: INVALID_ARGUMENT WINDOW_INVERTED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AppendEvents(self, request, context):
+        """Takes over events that another process recorded in its own transaction, or met at its rim. An event
+        id that is known already changes nothing.
+
+        Errors: INVALID_ARGUMENT TOO_MANY_EVENTS (500), EVENT_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_AuditServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvents,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListEventsRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListEventsResponse.SerializeToString,
+            ),
+            'ExportEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportEvents,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ExportEventsRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ExportEventsResponse.SerializeToString,
+            ),
+            'AppendEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.AppendEvents,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.AppendEventsRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.AppendEventsResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'mailwarden.auth.v1.AuditService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('mailwarden.auth.v1.AuditService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class AuditService(object):
+    """What happened, for the team that it happened to.
+    """
+
+    @staticmethod
+    def ListEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuditService/ListEvents',
+            protos_dot_auth_dot_v1_dot_auth__pb2.ListEventsRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuditService/ExportEvents',
+            protos_dot_auth_dot_v1_dot_auth__pb2.ExportEventsRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.ExportEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AppendEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuditService/AppendEvents',
+            protos_dot_auth_dot_v1_dot_auth__pb2.AppendEventsRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.AppendEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -219,6 +707,41 @@ class AuthAdminServiceStub(object):
                 request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.GetDefaultTeamRequest.SerializeToString,
                 response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.GetDefaultTeamResponse.FromString,
                 _registered_method=True)
+        self.CreateTeam = channel.unary_unary(
+                '/mailwarden.auth.v1.AuthAdminService/CreateTeam',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.CreateTeamRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.CreateTeamResponse.FromString,
+                _registered_method=True)
+        self.UpdateTeam = channel.unary_unary(
+                '/mailwarden.auth.v1.AuthAdminService/UpdateTeam',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.UpdateTeamRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.UpdateTeamResponse.FromString,
+                _registered_method=True)
+        self.ListTeams = channel.unary_unary(
+                '/mailwarden.auth.v1.AuthAdminService/ListTeams',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListTeamsRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListTeamsResponse.FromString,
+                _registered_method=True)
+        self.ListApiKeys = channel.unary_unary(
+                '/mailwarden.auth.v1.AuthAdminService/ListApiKeys',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListApiKeysRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListApiKeysResponse.FromString,
+                _registered_method=True)
+        self.RotateApiKey = channel.unary_unary(
+                '/mailwarden.auth.v1.AuthAdminService/RotateApiKey',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RotateApiKeyRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RotateApiKeyResponse.FromString,
+                _registered_method=True)
+        self.RevokeApiKey = channel.unary_unary(
+                '/mailwarden.auth.v1.AuthAdminService/RevokeApiKey',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyResponse.FromString,
+                _registered_method=True)
+        self.VerifyAudit = channel.unary_unary(
+                '/mailwarden.auth.v1.AuthAdminService/VerifyAudit',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.VerifyAuditRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.VerifyAuditResponse.FromString,
+                _registered_method=True)
 
 
 class AuthAdminServiceServicer(object):
@@ -244,6 +767,70 @@ class AuthAdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateTeam(self, request, context):
+        """Makes a team, on the plan `free` unless another is named.
+
+        Errors: INVALID_ARGUMENT NAME_INVALID, PLAN_UNKNOWN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateTeam(self, request, context):
+        """Changes a team's plan, or switches the team off and on. Switching off revokes everything derived from
+        it until it is on again.
+
+        Errors: INVALID_ARGUMENT PLAN_UNKNOWN; NOT_FOUND TEAM_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTeams(self, request, context):
+        """Lists all teams, oldest first.
+
+        Errors: INVALID_ARGUMENT PAGE_SIZE_OUT_OF_RANGE, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApiKeys(self, request, context):
+        """Lists a team's keys, as `TeamService.ListKeys`.
+
+        Errors: NOT_FOUND TEAM_NOT_FOUND; INVALID_ARGUMENT PAGE_SIZE_OUT_OF_RANGE, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateApiKey(self, request, context):
+        """Rotates any key, as `TeamService.RotateKey`.
+
+        Errors: as `TeamService.RotateKey`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeApiKey(self, request, context):
+        """Revokes any key, as `TeamService.RevokeKey`; the last admin key only with `force`.
+
+        Errors: as `TeamService.RevokeKey`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyAudit(self, request, context):
+        """Recomputes a team's audit chain and names the first event that was changed, removed or reordered.
+
+        Errors: NOT_FOUND TEAM_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthAdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -256,6 +843,41 @@ def add_AuthAdminServiceServicer_to_server(servicer, server):
                     servicer.GetDefaultTeam,
                     request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.GetDefaultTeamRequest.FromString,
                     response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.GetDefaultTeamResponse.SerializeToString,
+            ),
+            'CreateTeam': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateTeam,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.CreateTeamRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.CreateTeamResponse.SerializeToString,
+            ),
+            'UpdateTeam': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTeam,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.UpdateTeamRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.UpdateTeamResponse.SerializeToString,
+            ),
+            'ListTeams': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTeams,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListTeamsRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListTeamsResponse.SerializeToString,
+            ),
+            'ListApiKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApiKeys,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListApiKeysRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListApiKeysResponse.SerializeToString,
+            ),
+            'RotateApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateApiKey,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RotateApiKeyRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RotateApiKeyResponse.SerializeToString,
+            ),
+            'RevokeApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeApiKey,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyResponse.SerializeToString,
+            ),
+            'VerifyAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyAudit,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.VerifyAuditRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.VerifyAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -313,6 +935,195 @@ class AuthAdminService(object):
             '/mailwarden.auth.v1.AuthAdminService/GetDefaultTeam',
             protos_dot_auth_dot_v1_dot_auth__pb2.GetDefaultTeamRequest.SerializeToString,
             protos_dot_auth_dot_v1_dot_auth__pb2.GetDefaultTeamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateTeam(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthAdminService/CreateTeam',
+            protos_dot_auth_dot_v1_dot_auth__pb2.CreateTeamRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.CreateTeamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateTeam(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthAdminService/UpdateTeam',
+            protos_dot_auth_dot_v1_dot_auth__pb2.UpdateTeamRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.UpdateTeamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTeams(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthAdminService/ListTeams',
+            protos_dot_auth_dot_v1_dot_auth__pb2.ListTeamsRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.ListTeamsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApiKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthAdminService/ListApiKeys',
+            protos_dot_auth_dot_v1_dot_auth__pb2.ListApiKeysRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.ListApiKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthAdminService/RotateApiKey',
+            protos_dot_auth_dot_v1_dot_auth__pb2.RotateApiKeyRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.RotateApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthAdminService/RevokeApiKey',
+            protos_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthAdminService/VerifyAudit',
+            protos_dot_auth_dot_v1_dot_auth__pb2.VerifyAuditRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.VerifyAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,
