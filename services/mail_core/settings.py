@@ -5,8 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from services.common.link_safety import LinkPolicy
 from services.common.settings import DatabaseSettings
-from services.mail_core.domain.link_safety import LinkPolicy
 
 
 class Settings(DatabaseSettings):

@@ -11,19 +11,19 @@ from typing import Final
 from protos.mail.v1 import mail_pb2
 from services.common.database import Database
 from services.common.dispatch import Dispatcher
+from services.common.egress import Egress
 from services.common.grpc_client import Channel
 from services.common.grpc_server import GrpcServer, Service
 from services.common.identity import PassportVerifier
+from services.common.link_safety import LinkPolicy
 from services.common.passport_keys import PassportKeys
 from services.common.sealing import read_master_keys
 from services.common.tls import TlsFiles
-from services.mail_core.adapters.egress import Egress
 from services.mail_core.adapters.google_access import GoogleConfig, open_google
 from services.mail_core.adapters.job_queue import JobQueue
 from services.mail_core.adapters.one_click import GuardedOneClick
 from services.mail_core.adapters.operation_changes import PostgresOperationChanges
 from services.mail_core.adapters.postgres_store import PostgresStore
-from services.mail_core.domain.link_safety import LinkPolicy
 from services.mail_core.domain.operation import OperationKind
 from services.mail_core.domain.triage import Rules, parse_rules_toml
 from services.mail_core.operations.ask_for_work import AskForWork

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from services.mail_core.adapters.egress import Answered, Egress, EgressOutcome, NeverConnected, Refused
+from services.common.egress import Answered, Egress, EgressOutcome, NeverConnected, Refused
 from services.mail_core.domain.attempt import (
     AttemptOutcome,
     one_click_address_refused,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.mail_core.domain.link_safety import LinkPolicy
+from services.common.link_safety import LinkPolicy
 from services.mail_core.domain.message import Message
 from services.mail_core.domain.records import SeenMessage, Subscription
 from services.mail_core.domain.subscription import SubscriptionKey, display_name, subscription_key

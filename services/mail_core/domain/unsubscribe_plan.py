@@ -4,9 +4,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
+from services.common.link_safety import Link, LinkPolicy, LinkProblem, read_link
 from services.mail_core.domain.authentication_results import GMAIL_AUTHSERV_IDS
 from services.mail_core.domain.dkim_signature import Coverage, covers_list_unsubscribe
-from services.mail_core.domain.link_safety import Link, LinkPolicy, LinkProblem, read_link
 from services.mail_core.domain.list_unsubscribe import is_one_click, parse_uris, scheme_of
 from services.mail_core.domain.mailto import Mailto, MailtoProblem, parse_mailto
 from services.mail_core.domain.message import Headers

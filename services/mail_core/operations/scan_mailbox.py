@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from services.common.link_safety import LinkPolicy
 from services.mail_core.domain.findings import findings, seen
 from services.mail_core.domain.ids import GmailMessageId
-from services.mail_core.domain.link_safety import LinkPolicy
 from services.mail_core.domain.message import Message
 from services.mail_core.domain.operation import CategoryCount, Phase, Progress, ScanReport
 from services.mail_core.domain.records import Mailbox, Operation

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from services.mail_core.adapters.egress import Egress, EgressLimits
+from services.common.egress import Egress, EgressLimits
+from services.common.link_safety import LinkPolicy
 from services.mail_core.adapters.one_click import GuardedOneClick
 from services.mail_core.domain.attempt import AttemptReason, one_click_answer_lost, one_click_answered
-from services.mail_core.domain.link_safety import LinkPolicy
 from services.mail_core.domain.subscription import SubscriptionState
 from services.mail_core.ports import OneClick
 from tests.fakes.one_click import FakeOneClick

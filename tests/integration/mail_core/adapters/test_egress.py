@@ -8,9 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from services.common.tracing import Trace, within
-from services.mail_core.adapters import egress as egress_module
-from services.mail_core.adapters.egress import (
+from services.common import egress as egress_module
+from services.common.egress import (
     Answered,
     Egress,
     EgressLimits,
@@ -18,7 +17,8 @@ from services.mail_core.adapters.egress import (
     NeverConnected,
     Refused,
 )
-from services.mail_core.domain.link_safety import LinkPolicy
+from services.common.link_safety import LinkPolicy
+from services.common.tracing import Trace, within
 from tests.integration.mail_core.adapters import certificates, hosts
 
 LOOPBACK = LinkPolicy.parse("127.0.0.0/8")

@@ -4,10 +4,10 @@ from email import message_from_bytes, policy
 
 import pytest
 
-from services.mail_core.adapters.egress import Egress, EgressLimits
+from services.common.egress import Egress, EgressLimits
+from services.common.link_safety import LinkPolicy
 from services.mail_core.adapters.one_click import GuardedOneClick
 from services.mail_core.domain.attempt import AttemptReason
-from services.mail_core.domain.link_safety import LinkPolicy
 from services.mail_core.domain.subscription import SubscriptionState
 from tests.integration.mail_core.adapters import hosts
 

@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.common.context import Call
 from services.common.database import Database
 from services.common.identity import Caller, Restrictions
+from services.common.link_safety import LinkPolicy
 from services.common.sealing import Sealer
 from services.mail_core.adapters.postgres_store import PostgresStore
 from services.mail_core.domain.ids import TeamId
-from services.mail_core.domain.link_safety import LinkPolicy
 from services.mail_core.domain.operation import OperationKind, ScanReport, UnsubscribeReport
 from services.mail_core.domain.records import Mailbox, Operation, Subscription
 from services.mail_core.domain.triage import parse_rules

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from services.common.link_safety import LinkPolicy
 from services.mail_core.domain.findings import findings, seen
-from services.mail_core.domain.link_safety import LinkPolicy
 from services.mail_core.domain.records import Subscription, plan_from_json, plan_to_json
 from services.mail_core.domain.subscription import KeyKind, SubscriptionKey, SubscriptionState
 from services.mail_core.domain.unsubscribe_plan import Method

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.mail_core.domain.link_safety import LinkPolicy
+from services.common.link_safety import LinkPolicy
 from services.mail_core.domain.mailto import Mailto
 from services.mail_core.domain.message import Headers
 from services.mail_core.domain.unsubscribe_plan import (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.mail_core.domain.link_safety import (
+from services.common.link_safety import (
     Link,
     LinkPolicy,
     LinkProblem,

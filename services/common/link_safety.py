@@ -1,4 +1,4 @@
-"""Judges a link that a mail holds without touching the network; the egress judges the address again."""
+"""Judges a link that a stranger wrote without touching the network; the egress judges the address again."""
 
 import re
 from dataclasses import dataclass

@@ -19,8 +19,8 @@ import aiohttp
 import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from services.common.link_safety import Link, LinkPolicy, LinkProblem, read_link
 from services.common.telemetry import span
-from services.mail_core.domain.link_safety import Link, LinkPolicy, LinkProblem, read_link
 
 USER_AGENT: Final = "Mailwarden/1 (unsubscribe agent acting for the recipient)"
 
@@ -47,6 +47,16 @@ class Answered:
     """The host answered with this HTTP status."""
 
     status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The host answered a GET. `is_whole` is false when the body was longer than we read."""
+
+    status: int
+    content_type: str
+    body: bytes = field(repr=False)
+    is_whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,17 @@ async def resolve_by_system(host: str) -> tuple[str, ...]:
 class _Progress:
     is_connected: bool = False
     status: int | None = None
+    content_type: str = ""
+    body: bytes = b""
+    is_whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    method: str
+    accept: str
+    content_type: str = ""
+    body: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -133,7 +154,7 @@ class _Pinned(AbstractResolver):
 
 
 class Egress:
-    """Sends a POST to a host that we do not trust. Safe to share; keeps nothing between requests."""
+    """Sends one request to a host that we do not trust. Safe to share; keeps nothing between requests."""
 
     def __init__(
         self,
@@ -157,36 +178,45 @@ class Egress:
         Never raises for what the host or the URL does; cancellation passes through.
         """
         with span("egress.post") as recording:
-            outcome = await self._post(url, body, content_type)
+            sending = _Sending("POST", "*/*", content_type, body)
+            outcome = await self._send(url, sending, _Progress())
             recording.set_attribute("egress.outcome", type(outcome).__name__)
             recording.set_attribute("http.response.status_code", getattr(outcome, "status", 0))
             return outcome
 
-    async def _post(self, url: str, body: bytes, content_type: str) -> EgressOutcome:
+    async def get(self, url: str, accept: str) -> Fetched | Refused | NeverConnected | Lost:
+        """GET once from an absolute URL and keep at most `max_body_bytes` of what it says.
+
+        Never raises for what the host or the URL does; cancellation passes through.
+        """
+        with span("egress.get") as recording:
+            progress = _Progress()
+            outcome = await self._send(url, _Sending("GET", accept), progress)
+            recording.set_attribute("egress.outcome", type(outcome).__name__)
+            if not isinstance(outcome, Answered):
+                return outcome
+            return Fetched(outcome.status, progress.content_type, progress.body, progress.is_whole)
+
+    async def _send(self, url: str, sending: _Sending, progress: _Progress) -> EgressOutcome:
         link = read_link(url, self._policy)
         if isinstance(link, LinkProblem):
             return Refused(link.value)
-        progress = _Progress()
         try:
             async with asyncio.timeout(self._limits.total_s), self._slots.taken(link.host):
-                return await self._deliver(link, body, content_type, progress)
+                return await self._deliver(link, sending, progress)
         except TimeoutError:
             return _ended(progress, "TIMED_OUT")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return _ended(progress, _reason(error))
 
-    async def _deliver(
-        self, link: Link, body: bytes, content_type: str, progress: _Progress
-    ) -> EgressOutcome:
+    async def _deliver(self, link: Link, sending: _Sending, progress: _Progress) -> EgressOutcome:
         addresses = await self._addresses(link)
         if not addresses:
             return NeverConnected("NAME_NOT_FOUND")
         # One address that is not public spoils the lot: somebody chose it to be there.
         if not all(self._policy.permits(address) for address in addresses):
             return Refused(LinkProblem.HOST_NOT_PUBLIC.value)
-        await self._exchange(
-            _as_written(link), addresses[: self._limits.addresses], body, content_type, progress
-        )
+        await self._exchange(_as_written(link), addresses[: self._limits.addresses], sending, progress)
         return _ended(progress, "NO_ANSWER")
 
     async def _addresses(self, link: Link) -> tuple[str, ...]:
@@ -198,21 +228,25 @@ class Egress:
             return ()
 
     async def _exchange(
-        self, url: yarl.URL, addresses: tuple[str, ...], body: bytes, content_type: str, progress: _Progress
+        self, url: yarl.URL, addresses: tuple[str, ...], sending: _Sending, progress: _Progress
     ) -> None:
         headers = {
             "User-Agent": self._user_agent,
-            "Accept": "*/*",
+            "Accept": sending.accept,
             # A compressed answer could be a bomb; we would not open it anyway.
             "Accept-Encoding": "identity",
-            "Content-Type": content_type,
         }
+        if sending.content_type:
+            headers["Content-Type"] = sending.content_type
         async with (
             self._session(addresses, progress) as session,
-            session.post(url, data=body, headers=headers, allow_redirects=False) as response,
+            session.request(
+                sending.method, url, data=sending.body, headers=headers, allow_redirects=False
+            ) as response,
         ):
             progress.status = response.status
-            await self._discard(response)
+            progress.content_type = response.headers.get("Content-Type", "")
+            await self._read(response, progress, keep=sending.method == "GET")
 
     def _session(self, addresses: tuple[str, ...], progress: _Progress) -> aiohttp.ClientSession:
         # A session for each request: there is nothing that one tenant's request could leave to another's.
@@ -235,11 +269,13 @@ class Egress:
             max_headers=self._limits.max_headers,
         )
 
-    async def _discard(self, response: aiohttp.ClientResponse) -> None:
-        """Read some of the body, so that a well-behaved host can finish, and keep none of it."""
+    async def _read(self, response: aiohttp.ClientResponse, progress: _Progress, *, keep: bool) -> None:
+        """Read some of the body, so that a well-behaved host can finish; of a POST's answer keep none."""
         left = self._limits.max_body_bytes
         while left > 0 and (chunk := await response.content.read(min(left, 16 * 1024))):
             left -= len(chunk)
+            progress.body += chunk if keep else b""
+        progress.is_whole = left > 0
 
 
 def _as_written(link: Link) -> yarl.URL:
