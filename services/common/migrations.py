@@ -3,7 +3,7 @@
 The service itself connects as another role, which owns nothing and cannot bypass row-level security.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -40,8 +40,11 @@ def upgrade(folder: Path, owner_url: str, app_url: str) -> None:
     command.upgrade(config, "head")
 
 
-def run_env() -> None:
-    """Run the pending revisions. This is the whole of each service's `env.py`."""
+def run_env(*, withheld: Mapping[str, str] | None = None) -> None:
+    """Run the pending revisions. This is the whole of each service's `env.py`.
+
+    `withheld` names tables of which the application role does not get everything: privileges by table.
+    """
     config = context.config
     engine = sa.create_engine(sqlalchemy_url(config.attributes["owner_url"]), poolclass=sa.pool.NullPool)
     with engine.begin() as connection:
@@ -50,11 +53,12 @@ def run_env() -> None:
         context.configure(connection=connection, transaction_per_migration=False)
         with context.begin_transaction():
             context.run_migrations()
-        _grant(connection, config.attributes["app_role"])
+        _grant(connection, config.attributes["app_role"], withheld or {})
     engine.dispose()
 
 
-def _grant(connection: sa.Connection, role: str) -> None:
+def _grant(connection: sa.Connection, role: str, withheld: Mapping[str, str]) -> None:
+    """Give and take in one transaction: there is no moment at which too much is given."""
     quoted = connection.dialect.identifier_preparer.quote(role)
     for statement in (
         f"GRANT USAGE ON SCHEMA public TO {quoted}",
@@ -62,6 +66,7 @@ def _grant(connection: sa.Connection, role: str) -> None:
         f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {quoted}",
         f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {quoted}",
         f"REVOKE ALL ON alembic_version FROM {quoted}",
+        *(f"REVOKE {privileges} ON {table} FROM {quoted}" for table, privileges in withheld.items()),
     ):
         connection.execute(sa.text(statement))
 

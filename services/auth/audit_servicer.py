@@ -1,0 +1,90 @@
+"""The audit log's methods: protobuf in, operations, protobuf out."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from protos.auth.v1 import auth_pb2
+from services.auth.audit_ports import AuditQuery
+from services.auth.domain.audit_chain import Kept
+from services.auth.operations.audit_log import ReadAudit, TakeOverEvents, Verdict
+from services.common.audit import actor_of
+from services.common.audit_proto import event_to_proto, team_event_from_proto
+from services.common.context import Call
+from services.common.errors import invalid
+
+_CORE: Final = "mail_core"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditServicer:
+    """`mailwarden.auth.v1.AuditService`."""
+
+    read: ReadAudit
+    take_over: TakeOverEvents
+    retention_days: int
+
+    async def list_events(
+        self, request: auth_pb2.ListEventsRequest, call: Call
+    ) -> auth_pb2.ListEventsResponse:
+        """List a team's events."""
+        team_id = call.require_caller().team_id
+        page = await self.read.page(team_id, _query(request.filter), request.page_size, request.page_token)
+        return auth_pb2.ListEventsResponse(
+            events=[_event(row) for row in page.rows],
+            next_page_token=page.next_token,
+            retention_days=self.retention_days,
+        )
+
+    async def export_events(
+        self, request: auth_pb2.ExportEventsRequest, call: Call
+    ) -> AsyncIterator[auth_pb2.ExportEventsResponse]:
+        """Stream a team's events."""
+        team_id = call.require_caller().team_id
+        async for row in self.read.export(team_id, _query(request.filter)):
+            yield auth_pb2.ExportEventsResponse(event=_event(row))
+
+    async def append_events(
+        self, request: auth_pb2.AppendEventsRequest, call: Call
+    ) -> auth_pb2.AppendEventsResponse:
+        """Take events over. An edge can only say what it saw itself; the core says where a call came in."""
+        events = [team_event_from_proto(each) for each in request.events]
+        if call.peer != _CORE:
+            events = [replace(event, edge=call.peer) for event in events]
+        return auth_pb2.AppendEventsResponse(appended_count=await self.take_over(events))
+
+
+def verdict_to_proto(verdict: Verdict) -> auth_pb2.VerifyAuditResponse:
+    """Write what a verification found."""
+    broken = verdict.broken
+    return auth_pb2.VerifyAuditResponse(
+        event_count=verdict.count,
+        intact=broken is None,
+        broken_team_id=verdict.broken_team_id,
+        broken_sequence=broken.sequence if broken else 0,
+        problem=broken.problem if broken else "",
+    )
+
+
+def _event(row: Kept) -> auth_pb2.AuditEvent:
+    return event_to_proto(row.event, sequence=row.link.sequence, digest=row.link.digest)
+
+
+def _query(wanted: auth_pb2.AuditFilter) -> AuditQuery:
+    return AuditQuery(
+        action=wanted.action,
+        actor=actor_of(wanted.actor),
+        outcome=wanted.outcome,
+        start=_instant(wanted.start_time, "start_time") if wanted.HasField("start_time") else None,
+        end=_instant(wanted.end_time, "end_time") if wanted.HasField("end_time") else None,
+    )
+
+
+def _instant(timestamp: Timestamp, field: str) -> datetime:
+    try:
+        return timestamp.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise invalid("TIME_INVALID", f"{field} is out of range.", field=field) from None
