@@ -1,0 +1,116 @@
+"""Words of rate limiting: what is limited, how a subject stands, and how both are told to clients.
+
+A limit holds for every span of 60 seconds, not for calendar minutes: nobody gets twice as much by asking
+around the turn of a minute. How requests are counted is `limits_memory` and `limits_shared`, what an edge
+counts is `limits_edge`.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from services.common.errors import AppError, exhausted
+
+WINDOW_S: Final = 60.0
+REFUSED: Final = "RATE_LIMIT_EXCEEDED"
+
+_WHOSE: Final = {
+    "key": "of this credential",
+    "team": "of this team's credentials together",
+    "address": "without a credential from this address",
+    "failures": "refused credentials from this address",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `per_minute` requests of a subject in any 60 seconds.
+
+    `name` says what kind of subject it is: `key` (a credential), `team`, `address`, `failures`.
+    """
+
+    name: str
+    subject: str
+    per_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a subject stands. After `reset_s` seconds the oldest counted request no longer counts."""
+
+    limit: Limit
+    remaining: int
+    reset_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a request may go on. It counts against all of its limits, or, when refused, against none."""
+
+    standings: tuple[Standing, ...]
+    refused: Standing | None = None
+
+    @property
+    def tightest(self) -> Standing:
+        """The limit to tell a client about: the one that refused, else the one with the least left."""
+        return self.refused or min(self.standings, key=lambda standing: standing.remaining)
+
+    def raise_when_refused(self) -> None:
+        """Raise AppError RESOURCE_EXHAUSTED RATE_LIMIT_EXCEEDED."""
+        if self.refused is not None:
+            raise refusal(self.refused)
+
+
+class Windows(Protocol):
+    """Counts requests, exactly."""
+
+    async def admit(self, limits: Sequence[Limit], *, counts: bool = True) -> Verdict:
+        """Let a request in and count it, or refuse it. With `counts=False`, only look."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+def judged(standings: tuple[Standing, ...]) -> Verdict:
+    """Refuse for the limit with the longest wait. `remaining` is below zero in those that refuse."""
+    refusing = [standing for standing in standings if standing.remaining < 0]
+    if not refusing:
+        return Verdict(standings)
+    shown = tuple(Standing(s.limit, max(0, s.remaining), s.reset_s) for s in standings)
+    longest = max(refusing, key=lambda standing: standing.reset_s)
+    return Verdict(shown, Standing(longest.limit, 0, longest.reset_s))
+
+
+def refusal(standing: Standing) -> AppError:
+    """Make the error of a refused request."""
+    limit = standing.limit
+    wait_s = max(0.001, math.ceil(standing.reset_s * 1000) / 1000)
+    error = exhausted(
+        REFUSED, f"At most {limit.per_minute} requests a minute {_WHOSE[limit.name]}.", retry_after_s=wait_s
+    )
+    error.metadata = {"limit": limit.name, "limit_per_minute": str(limit.per_minute)}
+    return error
+
+
+def headers_of(verdict: Verdict) -> dict[str, str]:
+    """Tell a verdict in response headers.
+
+    `X-RateLimit-*` speaks of the tightest limit; its Reset is unix time in seconds. `RateLimit-Policy` and
+    `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10) speak of each.
+    """
+    tightest = verdict.tightest
+    policies = ", ".join(f'"{s.limit.name}";q={s.limit.per_minute};w=60' for s in verdict.standings)
+    states = ", ".join(
+        f'"{s.limit.name}";r={s.remaining};t={math.ceil(s.reset_s)}' for s in verdict.standings
+    )
+    return {
+        "X-RateLimit-Limit": str(tightest.limit.per_minute),
+        "X-RateLimit-Remaining": str(tightest.remaining),
+        "X-RateLimit-Reset": str(math.ceil(time.time() + tightest.reset_s)),
+        "RateLimit-Policy": policies,
+        "RateLimit": states,
+    }
