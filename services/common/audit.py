@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from services.common.context import current_call
+from services.common.context import Call, current_call
 from services.common.errors import AppError, invalid
 from services.common.identity import Caller
 
@@ -108,13 +108,14 @@ def audit_event(
     outcome: str = OK,
     reason: str = "",
     team_id: str = "",
+    call: Call | None = None,
     **facts: object,
 ) -> AuditEvent:
-    """Make an event of the present call: its caller, edge and request id are filled in.
+    """Make an event of a call, the present one unless named: its caller, edge and request id are filled in.
 
     Raises ValueError for a fact that is not on the list: that is a mistake of the code, never of a caller.
     """
-    call = current_call()
+    call = call or current_call()
     caller = call.caller if call else None
     event = AuditEvent(
         action=action,
@@ -185,9 +186,9 @@ def check_event(event: AuditEvent) -> AuditEvent:
     return event
 
 
-def denial_of(action: str, route: str, error: AppError) -> AuditEvent:
-    """Say that the present call was refused."""
-    return audit_event(action, outcome=DENIED, reason=error.reason, route=route)
+def denial_of(call: Call, route: str, error: AppError) -> AuditEvent:
+    """Say that a call was refused at a backend. `route` is the method, for example `mail.ScanMailbox`."""
+    return audit_event("access.denied", outcome=DENIED, reason=error.reason, call=call, route=route)
 
 
 class Folding:

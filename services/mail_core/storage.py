@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from services.common.audit import AuditEvent
 from services.mail_core.domain.findings import Finding
 from services.mail_core.domain.ids import (
     AttemptId,
@@ -208,6 +209,14 @@ class Operations(Protocol):
         ...
 
 
+class AuditNotes(Protocol):
+    """What the log will say about this transaction, once it has committed."""
+
+    def note(self, event: AuditEvent) -> None:
+        """Record an event with this transaction."""
+        ...
+
+
 class Records(Protocol):
     """Everything of one team within one transaction."""
 
@@ -229,6 +238,11 @@ class Records(Protocol):
     @property
     def operations(self) -> Operations:
         """Its operations."""
+        ...
+
+    @property
+    def audit(self) -> AuditNotes:
+        """What is recorded with this transaction."""
         ...
 
 

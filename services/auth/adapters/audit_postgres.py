@@ -88,8 +88,7 @@ class PostgresAudit:
         """Give all events that match. Each batch is a transaction, so a slow reader holds none open."""
         conditions, values = _conditions(team_id, query)
         text = (
-            f"{_SELECT} WHERE {' AND '.join(conditions)} AND sequence > :after"
-            " ORDER BY sequence LIMIT :limit"
+            f"{_SELECT} WHERE {' AND '.join(conditions)} AND sequence > :after ORDER BY sequence LIMIT :limit"
         )
         after = 0
         while True:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.common.database import Database
+from services.mail_core.adapters.audit_outbox import NotedEvents, write_noted
 from services.mail_core.adapters.job_queue import JobQueue
 from services.mail_core.adapters.postgres_ledger import PostgresLedger
 from services.mail_core.adapters.postgres_mailboxes import PostgresMailboxes
@@ -22,6 +23,7 @@ class PostgresRecords:
         self.subscriptions = PostgresSubscriptions(connection, team_id)
         self.ledger = PostgresLedger(connection, team_id)
         self.operations = PostgresOperations(connection, team_id, queue)
+        self.audit = NotedEvents()
 
 
 class PostgresStore:
@@ -35,4 +37,6 @@ class PostgresStore:
     async def team(self, team_id: TeamId) -> AsyncIterator[PostgresRecords]:
         """Open a transaction that sees one team and commits at its end."""
         async with self._database.team(team_id) as connection:
-            yield PostgresRecords(connection, team_id, self._queue)
+            records = PostgresRecords(connection, team_id, self._queue)
+            yield records
+            await write_noted(connection, records.audit, team_id)

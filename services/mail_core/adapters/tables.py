@@ -147,6 +147,17 @@ used_targets = sa.Table(
     _now("created_at"),
 )
 
+audit_outbox = sa.Table(
+    "audit_outbox",
+    metadata,
+    # In the order of commits within a team; auth hears of them in this order.
+    sa.Column("position", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    _team(),
+    sa.Column("event", sa.LargeBinary, nullable=False),
+    sa.Column("is_refused", sa.Boolean, nullable=False, server_default=sa.false()),
+    _now("created_at"),
+)
+
 label_changes = sa.Table(
     "label_changes",
     metadata,

@@ -10,6 +10,7 @@ from services.common.identity import Caller
 from services.mail_core.domain.ids import OperationId, TeamId
 from services.mail_core.domain.operation import OperationKind
 from services.mail_core.domain.records import Operation
+from services.mail_core.operations.auditing import cancel_requested
 from services.mail_core.operations.mailbox_access import is_uuid
 from services.mail_core.storage import OperationChanges, Records, Store
 
@@ -56,6 +57,8 @@ class FollowOperation:
         async with self.store.team(TeamId(caller.team_id)) as records:
             operation = await _visible(records, caller, operation_id, "", _STOP)
             await records.operations.request_cancel(operation.id)
+            if not operation.state.is_final and not operation.is_cancel_requested:
+                records.audit.note(cancel_requested(operation, call))
         return await self.get(call, operation_id)
 
 

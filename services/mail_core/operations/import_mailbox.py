@@ -6,6 +6,7 @@ from services.common.errors import invalid
 from services.mail_core.domain.ids import TeamId
 from services.mail_core.domain.records import Mailbox
 from services.mail_core.domain.state_files import targets_in
+from services.mail_core.operations.auditing import mailbox_imported
 from services.mail_core.operations.google_grants import GoogleGrants
 from services.mail_core.operations.mailbox_access import is_uuid
 from services.mail_core.storage import Store
@@ -52,4 +53,5 @@ class ImportMailbox:
             mailbox, is_replaced = await records.mailboxes.connect(profile.email_address.lower(), sealed)
             count = await records.ledger.import_used(mailbox.id, unsubscribed, UNSUBSCRIBED)
             await records.ledger.import_used(mailbox.id, shown, SHOWN)
+            records.audit.note(mailbox_imported(mailbox, replaced=is_replaced, unsubscribe_count=count))
         return Imported(mailbox, is_replaced, count)

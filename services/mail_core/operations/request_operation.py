@@ -12,6 +12,7 @@ from services.common.tracing import current_trace
 from services.mail_core.domain.ids import OperationId, TeamId
 from services.mail_core.domain.operation import OperationKind, OperationState
 from services.mail_core.domain.records import Mailbox, Operation
+from services.mail_core.operations.auditing import operation_requested
 from services.mail_core.storage import Clock, Records
 
 _REQUEST_ID: Final = re.compile(r"^[\x21-\x7e]{1,128}$")
@@ -39,12 +40,15 @@ async def request_operation(
             "request_id must be 1 to 128 printable ASCII characters.",
             field="request_id",
         )
-    operation = await records.operations.create(_operation(mailbox, call, request, clock))
+    wanted = _operation(mailbox, call, request, clock)
+    operation = await records.operations.create(wanted)
     same = (operation.kind, operation.mailbox_id, operation.arguments)
     if same != (request.kind, mailbox.id, request.arguments):
         raise AppError(
             Kind.ALREADY_EXISTS, "REQUEST_ID_REUSED", "This request id has asked for something else before."
         )
+    if operation.id == wanted.id:
+        records.audit.note(operation_requested(operation, call))
     return operation
 
 

@@ -17,6 +17,7 @@ from services.mail_core.domain.operation import (
     Report,
 )
 from services.mail_core.domain.records import MailboxState, Operation
+from services.mail_core.operations.auditing import operation_finished
 from services.mail_core.operations.google_grants import REVOKED
 from services.mail_core.storage import Store
 
@@ -97,6 +98,7 @@ class RunOperation:
     ) -> None:
         async with self.store.team(operation.team_id) as records:
             await records.operations.finish(operation.id, state, result, error)
+            records.audit.note(operation_finished(operation, state, error.reason if error else ""))
         get_logger().info(
             "operation", kind=operation.kind, state=state, reason=error.reason if error else "OK"
         )

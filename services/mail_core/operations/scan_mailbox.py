@@ -17,6 +17,7 @@ from services.mail_core.domain.operation import CategoryCount, Phase, Progress, 
 from services.mail_core.domain.records import Mailbox, Operation
 from services.mail_core.domain.subscription import SubscriptionKey, settle
 from services.mail_core.domain.triage import Rules, categorise
+from services.mail_core.operations.auditing import labels_changed, labels_changing
 from services.mail_core.operations.google_grants import GoogleGrants
 from services.mail_core.operations.listing import Listing, list_new_mail
 from services.mail_core.operations.run_operation import Reporter
@@ -139,9 +140,11 @@ class _ScanRun:
         remove = ["INBOX"] if self._scan.settings.archive else []
         async with self._scan.store.team(self._operation.team_id) as records:
             change = await records.operations.note_label_change(self._operation, ids, [label_id], remove)
+            records.audit.note(labels_changing(self._operation, len(ids), archived=bool(remove)))
         await self._gmail.batch_modify(ids, [label_id], remove)
         async with self._scan.store.team(self._operation.team_id) as records:
             await records.operations.confirm_label_change(change)
+            records.audit.note(labels_changed(self._operation, len(ids), archived=bool(remove)))
         self._done = replace(self._done, labelled_count=self._done.labelled_count + len(ids))
 
     async def _finish(self, listing: Listing) -> None:

@@ -7,6 +7,7 @@ request, a second worker or this one after a crash, finds the claim and sends no
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from services.common.errors import AppError
@@ -24,6 +25,7 @@ from services.mail_core.domain.records import Operation, Outcome, Subscription
 from services.mail_core.domain.subscription import SubscriptionState, is_settled
 from services.mail_core.domain.unsubscribe_mail import compose
 from services.mail_core.domain.unsubscribe_plan import Method, UnsubscribePlan
+from services.mail_core.operations.auditing import unsubscribe_attempted, unsubscribe_ended
 from services.mail_core.operations.google_grants import GoogleGrants
 from services.mail_core.operations.run_operation import Reporter
 from services.mail_core.ports import OneClick, SendUnknownError
@@ -80,7 +82,7 @@ class Unsubscribe:
             ended = await self._attempt(operation, claim)
         outcome = _outcome_of(ended)
         async with self.store.team(operation.team_id) as records:
-            await records.ledger.conclude(claim.attempt_id, claim.subscription.id, outcome, self.clock())
+            await _conclude(records, operation, claim, outcome, self.clock())
         return _told(claim.subscription, outcome)
 
     async def _claim(
@@ -92,8 +94,10 @@ class Unsubscribe:
             decided = _ALREADY_USED
         if decided is not None:
             await records.ledger.decide(subscription, operation.id, plan.method, decided, self.clock())
+            records.audit.note(unsubscribe_ended(operation, subscription.id, decided, plan.method))
             return _told(subscription, decided)
         attempt_id = await records.ledger.claim(subscription, operation.id, plan.method, self.clock())
+        records.audit.note(unsubscribe_attempted(operation, subscription.id, attempt_id, plan.method))
         return Claim(attempt_id, subscription)
 
     async def _requested(
@@ -104,7 +108,7 @@ class Unsubscribe:
             return _told(subscription, already_done=True)
         # Our own claim from before a crash: the request may have gone out, and nobody can know.
         outcome = _outcome_of(interrupted())
-        await records.ledger.conclude(claimed[0], subscription.id, outcome, self.clock())
+        await _conclude(records, operation, Claim(claimed[0], subscription), outcome, self.clock())
         return _told(subscription, outcome)
 
     async def _attempt(self, operation: Operation, claim: Claim) -> AttemptOutcome:
@@ -174,6 +178,16 @@ class _Run:
     def _summary(self) -> UnsubscribeReport:
         ordered = (self._outcomes[each] for each in self._ids if each in self._outcomes)
         return UnsubscribeReport(self._is_dry, tuple(ordered))
+
+
+async def _conclude(
+    records: Records, operation: Operation, claim: Claim, outcome: Outcome, now: datetime
+) -> None:
+    """Write down how an attempt ended, in ledger and log; nothing when it had been concluded already."""
+    subscription = claim.subscription
+    if await records.ledger.conclude(claim.attempt_id, subscription.id, outcome, now):
+        method = subscription.plan.method
+        records.audit.note(unsubscribe_ended(operation, subscription.id, outcome, method, claim.attempt_id))
 
 
 def _without_network(plan: UnsubscribePlan) -> Outcome | None:
