@@ -50,7 +50,9 @@ async def _serve(settings: AuthSettings, stop: asyncio.Event) -> None:
 
         async with asyncio.TaskGroup() as group:
             following = group.create_task(follow_readiness(auth.server, auth.is_ready, say_so))
-            await auth.server.serve_until(stop, settings.drain_s)
+            await stop.wait()
+            auth.end_streams()
+            await auth.server.stop(settings.drain_s)
             following.cancel()
 
 

@@ -1,18 +1,23 @@
 """Auth's methods: protobuf in, operations, protobuf out. Who may call them is the dispatcher's business."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.auth.v1 import auth_pb2
-from services.auth.domain.team import DEFAULT_TEAM_ID, Team
-from services.auth.operations.create_api_key import CreateApiKey, Wanted
-from services.auth.operations.issue_passport import IssuePassport, Passport, Presented
-from services.auth.ports import PassportKeys, Teams
+from services.auth import presenting
+from services.auth.audit_servicer import verdict_to_proto
+from services.auth.domain.revocation import CaughtUp, read_cursor
+from services.auth.domain.team import DEFAULT_TEAM_ID
+from services.auth.operations.audit_log import VerifyAudit
+from services.auth.operations.create_api_key import CreateApiKey
+from services.auth.operations.issue_passport import IssuePassport, Presented
+from services.auth.operations.note_refusal import NoteRefusal
+from services.auth.ports import PassportKeys, Revocations, Teams
+from services.auth.team_servicer import KeyOperations, OperatorServicer, TeamOperations
 from services.common.context import Call
-from services.common.errors import invalid
-from services.common.identity import Caller, Restrictions
+from services.common.errors import AppError, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,8 @@ class AuthServicer:
     issue: IssuePassport
     passport_keys: PassportKeys
     teams: Teams
+    revocations: Revocations
+    note_refusal: NoteRefusal
 
     async def issue_passport(
         self, request: auth_pb2.IssuePassportRequest, call: Call
@@ -29,8 +36,13 @@ class AuthServicer:
         """Exchange a credential for a passport."""
         kind = request.WhichOneof("credential") or "api_key"
         presented = Presented(kind, request.bearer if kind == "bearer" else request.api_key)
-        passport = await self.issue(presented, request.audience, call.peer)
-        return auth_pb2.IssuePassportResponse(passport=_passport(passport))
+        try:
+            passport = await self.issue(presented, request.audience, call.peer)
+        except AppError as error:
+            if error.kind is Kind.UNAUTHENTICATED:
+                await self.note_refusal(presented.secret, request.audience, error)
+            raise
+        return auth_pb2.IssuePassportResponse(passport=presenting.passport(passport))
 
     async def list_passport_keys(
         self, request: auth_pb2.ListPassportKeysRequest, call: Call
@@ -40,75 +52,57 @@ class AuthServicer:
         return auth_pb2.ListPassportKeysResponse(jwks_json=self.passport_keys.public_jwks())
 
     async def get_me(self, request: auth_pb2.GetMeRequest, call: Call) -> auth_pb2.GetMeResponse:
-        """Tell the caller who they are. The team's name is today's, not the passport's."""
+        """Tell the caller who they are. The team is told as it is today, not as the passport has it."""
         del request
         caller = call.require_caller()
         team = await self.teams.get(caller.team_id)
-        return auth_pb2.GetMeResponse(caller=_caller(caller, team))
+        return auth_pb2.GetMeResponse(caller=presenting.caller(caller, presenting.team(team)))
+
+    async def watch_revocations(
+        self, request: auth_pb2.WatchRevocationsRequest, call: Call
+    ) -> AsyncIterator[auth_pb2.WatchRevocationsResponse]:
+        """Tell what was revoked, and go on telling."""
+        del call
+        async for told in told_from(self.revocations, read_cursor(request.cursor)):
+            yield told
 
 
-@dataclass(frozen=True, slots=True)
-class AuthAdminServicer:
+class AuthAdminServicer(OperatorServicer):
     """`mailwarden.auth.v1.AuthAdminService`."""
 
-    create: CreateApiKey
-    teams: Teams
-
-    async def create_api_key(
-        self, request: auth_pb2.CreateApiKeyRequest, call: Call
-    ) -> auth_pb2.CreateApiKeyResponse:
-        """Make an API key and show its secret, once."""
-        del call
-        made = await self.create(_wanted(request))
-        return auth_pb2.CreateApiKeyResponse(key_id=made.key_id, secret=made.secret)
+    def __init__(
+        self, teams: TeamOperations, keys: KeyOperations, create: CreateApiKey, verify: VerifyAudit
+    ) -> None:
+        super().__init__(teams, keys, create)
+        self._teams_found = teams.create.teams
+        self._verify = verify
 
     async def get_default_team(
         self, request: auth_pb2.GetDefaultTeamRequest, call: Call
     ) -> auth_pb2.GetDefaultTeamResponse:
         """Find the default team."""
         del request, call
-        team = await self.teams.get(DEFAULT_TEAM_ID)
-        return auth_pb2.GetDefaultTeamResponse(team=auth_pb2.Team(id=team.id, name=team.name))
+        team = await self._teams_found.get(DEFAULT_TEAM_ID)
+        return auth_pb2.GetDefaultTeamResponse(team=presenting.team(team))
+
+    async def verify_audit(
+        self, request: auth_pb2.VerifyAuditRequest, call: Call
+    ) -> auth_pb2.VerifyAuditResponse:
+        """Compute chains again."""
+        del call
+        return verdict_to_proto(await self._verify(request.team_id))
 
 
-def _passport(passport: Passport) -> auth_pb2.Passport:
-    caller = passport.statement.caller
-    return auth_pb2.Passport(
-        token=passport.token,
-        expire_time=Timestamp(seconds=passport.statement.expires_at),
-        caller=_caller(caller, Team(caller.team_id, caller.team_name)),
-    )
-
-
-def _caller(caller: Caller, team: Team) -> auth_pb2.Caller:
-    limits = caller.restrictions
-    return auth_pb2.Caller(
-        team=auth_pb2.Team(id=team.id, name=team.name),
-        principal=caller.principal,
-        key_id=caller.key_id,
-        credential_kind=f"CREDENTIAL_KIND_{caller.credential_kind.upper()}",
-        scopes=sorted(caller.scopes),
-        restrictions=auth_pb2.Restrictions(
-            read_only=limits.read_only,
-            label_prefix=limits.label_prefix,
-            mailbox_ids=sorted(limits.mailbox_ids),
-        ),
-    )
-
-
-def _wanted(request: auth_pb2.CreateApiKeyRequest) -> Wanted:
-    limits = request.restrictions
-    return Wanted(
-        label=request.label,
-        team_id=request.team_id,
-        scopes=tuple(request.scopes),
-        restrictions=Restrictions(limits.read_only, limits.label_prefix, frozenset(limits.mailbox_ids)),
-        expires_at=_instant(request.expire_time) if request.HasField("expire_time") else None,
-    )
-
-
-def _instant(timestamp: Timestamp) -> datetime:
-    try:
-        return timestamp.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise invalid("TIME_INVALID", "expire_time is out of range.", field="expire_time") from None
+async def told_from(
+    revocations: Revocations, cursor: int
+) -> AsyncIterator[auth_pb2.WatchRevocationsResponse]:
+    """Follow the log as the stream of the contract."""
+    async for entry in revocations.watch(cursor):
+        if isinstance(entry, CaughtUp):
+            yield auth_pb2.WatchRevocationsResponse(cursor=str(entry.cursor))
+            continue
+        stamp = Timestamp()
+        stamp.FromDatetime(entry.revoked_at)
+        yield auth_pb2.WatchRevocationsResponse(
+            subject=entry.subject, revoke_time=stamp, cursor=str(entry.cursor)
+        )

@@ -10,20 +10,39 @@ from datetime import UTC, datetime
 from typing import Final
 
 from protos.auth.v1 import auth_pb2
+from services.auth.adapters.audit_postgres import PostgresAudit
 from services.auth.adapters.file_passport_keys import FilePassportKeys, UnusableKeyError
-from services.auth.adapters.postgres_keys import PostgresKeys, PostgresTeams
+from services.auth.adapters.postgres_keys import PostgresKeys
+from services.auth.adapters.postgres_revocations import PostgresRevocations
+from services.auth.adapters.postgres_teams import PostgresTeams
 from services.auth.adapters.secret_issuer import SecretIssuer
+from services.auth.audit_servicer import AuditServicer
 from services.auth.domain.api_key import EnvironmentKeys
+from services.auth.domain.revocation import read_cursor
+from services.auth.operations.audit_log import ReadAudit, TakeOverEvents, VerifyAudit
+from services.auth.operations.audit_upkeep import Retention, audit_upkeep
 from services.auth.operations.check_api_key import CheckApiKey
 from services.auth.operations.check_token import CheckToken
-from services.auth.operations.create_api_key import CreateApiKey
+from services.auth.operations.create_api_key import CreateApiKey, MakeKey
+from services.auth.operations.create_key import CreateKey
+from services.auth.operations.govern_teams import CreateTeam, ListTeams, UpdateTeam
 from services.auth.operations.issue_passport import IssuePassport
-from services.auth.servicer import AuthAdminServicer, AuthServicer
+from services.auth.operations.list_keys import ListKeys
+from services.auth.operations.note_refusal import NoteRefusal
+from services.auth.operations.revoke_key import RevokeKey
+from services.auth.operations.rotate_key import RotateKey
+from services.auth.servicer import AuthAdminServicer, AuthServicer, told_from
 from services.auth.settings import AuthSettings
+from services.auth.team_servicer import KeyOperations, TeamOperations, TeamServicer
+from services.common.audit_notes import RefusalNotes
+from services.common.context import Call
 from services.common.database import Database
-from services.common.dispatch import Dispatcher
+from services.common.dispatch import Dispatcher, OnDenied
+from services.common.errors import AppError, Kind
 from services.common.grpc_server import GrpcServer, Service
 from services.common.identity import PassportVerifier
+from services.common.policy import Policy
+from services.common.revocations import RevocationFollower, RevokedSubjects
 from services.common.tls import TlsFiles
 
 SERVICE: Final = "auth"
@@ -33,10 +52,11 @@ _PROBE_TIMEOUT_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """An auth that is built. `is_ready` asks what it depends on."""
+    """An auth that is built. `is_ready` asks what it depends on; `end_streams` lets it leave at once."""
 
     server: GrpcServer
     is_ready: Callable[[], Awaitable[bool]]
+    end_streams: Callable[[], None]
 
 
 @contextlib.asynccontextmanager
@@ -46,7 +66,15 @@ async def built(settings: AuthSettings) -> AsyncIterator[Auth]:
     async with contextlib.AsyncExitStack() as stack:
         database = Database(settings.database_url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.close)
-        keys, teams = PostgresKeys(database), PostgresTeams(database)
+        audit = PostgresAudit(database)
+        keys, teams = PostgresKeys(database), PostgresTeams(database, audit)
+        revocations = PostgresRevocations(database, settings.database_url)
+        await stack.enter_async_context(revocations.listening())
+        revoked = RevokedSubjects()
+        following = RevocationFollower(
+            lambda cursor: told_from(revocations, read_cursor(cursor)), revoked
+        ).following()
+        await stack.enter_async_context(following)
         issue = IssuePassport(
             modes=settings.modes,
             check_api_key=CheckApiKey(EnvironmentKeys(settings.agent_api_keys), keys, teams, _now),
@@ -54,16 +82,45 @@ async def built(settings: AuthSettings) -> AsyncIterator[Auth]:
             passport_keys=passport_keys,
             clock=_now,
         )
-        servicer = AuthServicer(issue, passport_keys, teams)
-        admin = AuthAdminServicer(CreateApiKey(keys, teams, _now, secrets.token_bytes), teams)
-        dispatcher = Dispatcher(SERVICE, PassportVerifier(SERVICE, passport_keys.find))
+        notes = RefusalNotes(audit.append)
+        await stack.enter_async_context(audit_upkeep(notes, Retention(audit, settings.audit_retention_days)))
+        verifier = PassportVerifier(SERVICE, passport_keys.find, revoked)
+        dispatcher = Dispatcher(SERVICE, verifier, _denials(notes))
+        handlers = {
+            "AuthService": AuthServicer(issue, passport_keys, teams, revocations, NoteRefusal(keys, notes)),
+            "AuditService": AuditServicer(
+                ReadAudit(audit), TakeOverEvents(audit, _now), settings.audit_retention_days
+            ),
+            **_team_handlers(keys, teams, audit),
+        }
         services = auth_pb2.DESCRIPTOR.services_by_name
         server = GrpcServer(
             dispatcher,
             TlsFiles.of(settings),
-            [Service(services["AuthService"], servicer), Service(services["AuthAdminService"], admin)],
+            [Service(services[name], handler) for name, handler in handlers.items()],
         )
-        yield Auth(server, lambda: _is_ready(teams))
+        yield Auth(server, lambda: _is_ready(teams), revocations.close)
+
+
+def _denials(notes: RefusalNotes) -> OnDenied:
+    async def note(policy: Policy, call: Call, error: AppError) -> None:
+        # A refused credential is noted by who refused it, who knows more of it.
+        if policy.name != "IssuePassport" or error.kind is not Kind.UNAUTHENTICATED:
+            await notes.denied(policy, call, error)
+
+    return note
+
+
+def _team_handlers(keys: PostgresKeys, teams: PostgresTeams, audit: PostgresAudit) -> dict[str, object]:
+    make = MakeKey(_now, secrets.token_bytes)
+    of_keys = KeyOperations(ListKeys(keys, teams), RotateKey(teams, make, _now), RevokeKey(teams, _now))
+    of_teams = TeamOperations(CreateTeam(teams, _now), UpdateTeam(teams, _now), ListTeams(teams))
+    return {
+        "TeamService": TeamServicer(teams, keys, of_keys, CreateKey(teams, make, _now), _now),
+        "AuthAdminService": AuthAdminServicer(
+            of_teams, of_keys, CreateApiKey(teams, make), VerifyAudit(audit)
+        ),
+    }
 
 
 async def _is_ready(teams: PostgresTeams) -> bool:

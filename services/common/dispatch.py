@@ -7,7 +7,7 @@ one log line and one measurement. A transport hands in an `Envelope` and gets an
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, Self
 from opentelemetry.trace import SpanKind
 
 from services.common.context import Call, entered, request_id_from
-from services.common.errors import AppError, deadline_exceeded, denied, internal
+from services.common.errors import AppError, Kind, deadline_exceeded, denied, internal
 from services.common.identity import Caller, PassportVerifier
 from services.common.policy import Policy
 from services.common.telemetry import get_logger, record_duration
@@ -50,10 +50,18 @@ class StreamHandler(Protocol):
     def __call__(self, request: Any, call: Call) -> AsyncIterator[Any]: ...
 
 
+OnDenied = Callable[[Policy, Call, AppError], Awaitable[None]]
+"""Told of every call that was refused for who called, before the caller hears of it."""
+_DENIALS: Final = frozenset({Kind.PERMISSION_DENIED, Kind.UNAUTHENTICATED})
+
+
 class Dispatcher:
     """Admits calls to the handlers of one process."""
 
-    def __init__(self, service: str, verifier: PassportVerifier | None) -> None:
+    def __init__(
+        self, service: str, verifier: PassportVerifier | None, on_denied: OnDenied | None = None
+    ) -> None:
+        self._on_denied = on_denied
         self._service = service
         self._verifier = verifier
         self._log = get_logger()
@@ -65,6 +73,7 @@ class Dispatcher:
                 call = await running.admit()
                 with entered(call):
                     return await handler(request, call)
+        await self._note_denial(running)
         raise running.failure
 
     async def stream(
@@ -75,20 +84,34 @@ class Dispatcher:
             async with asyncio.timeout(running.budget_s):
                 call = await running.admit()
                 with entered(call):
+                    started_at = time.time()
                     async for answer in handler(request, call):
+                        self._check_standing(call, started_at)
                         yield answer
             return
+        await self._note_denial(running)
         raise running.failure
 
+    async def _note_denial(self, running: "_Running") -> None:
+        if self._on_denied is None or running.failure.kind not in _DENIALS:
+            return
+        try:
+            await self._on_denied(running.policy, running.call, running.failure)
+        except Exception:  # noqa: BLE001 - a note that cannot be taken does not change the answer
+            self._log.exception("unexpected", action=running.policy.action)
+
     async def caller_of(self, policy: Policy, metadata: Mapping[str, str]) -> Caller | None:
-        """Verify the passport and what it must allow. None for methods that read no passport."""
+        """Verify the passport. None for methods that read no passport."""
         if not policy.needs_passport:
             return None
         if self._verifier is None:
             raise internal()
-        caller = await self._verifier.verify(metadata.get(PASSPORT_KEY, ""))
-        _check_scope(policy, caller)
-        return caller
+        return await self._verifier.verify(metadata.get(PASSPORT_KEY, ""))
+
+    def _check_standing(self, call: Call, since: float) -> None:
+        """A stream that outlives the credential that opened it says nothing more."""
+        if self._verifier is not None and call.caller is not None:
+            self._verifier.check_standing(call.caller, since)
 
     def report(self, policy: Policy, call: Call, reason: str, started: float) -> None:
         """Write the one log line and the one measurement of a call."""
@@ -120,7 +143,7 @@ class _Running:
 
     def __init__(self, dispatcher: Dispatcher, policy: Policy, envelope: Envelope) -> None:
         self._dispatcher = dispatcher
-        self._policy = policy
+        self.policy = policy
         self._envelope = envelope
         self._stack = ExitStack()
         self._started = time.perf_counter()
@@ -137,14 +160,16 @@ class _Running:
         trace = parse_traceparent(self._envelope.metadata.get(TRACEPARENT_KEY))
         self._stack.enter_context(within(trace))
         self._stack.enter_context(entered(self.call))
-        self._stack.enter_context(span(self._policy.action, SpanKind.SERVER, peer=self._envelope.peer))
+        self._stack.enter_context(span(self.policy.action, SpanKind.SERVER, peer=self._envelope.peer))
         return self
 
     async def admit(self) -> Call:
-        if self._envelope.peer not in self._policy.callers:
+        if self._envelope.peer not in self.policy.callers:
             raise denied("PEER_NOT_ALLOWED", "This service may not call this method.")
-        caller = await self._dispatcher.caller_of(self._policy, self._envelope.metadata)
+        caller = await self._dispatcher.caller_of(self.policy, self._envelope.metadata)
         self.call = replace(self.call, caller=caller)
+        if caller is not None:
+            _check_scope(self.policy, caller)
         return self.call
 
     def __exit__(
@@ -155,7 +180,7 @@ class _Running:
             self.failure = self._to_app_error(error)
         # Cancellation and generator closing are the transport's own business and pass through.
         reason = self.failure.reason if is_failure else "OK" if error is None else "CANCELLED"
-        self._dispatcher.report(self._policy, self.call, reason, self._started)
+        self._dispatcher.report(self.policy, self.call, reason, self._started)
         self._stack.__exit__(kind, error, traceback)
         return is_failure
 
@@ -164,5 +189,5 @@ class _Running:
             return error
         if isinstance(error, TimeoutError):
             return deadline_exceeded()
-        get_logger().exception("unexpected", action=self._policy.action)
+        get_logger().exception("unexpected", action=self.policy.action)
         return internal()

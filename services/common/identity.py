@@ -7,9 +7,9 @@ A passport is a compact JWS: EdDSA, `typ` = `passport+jwt`, `aud` = the backend.
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import jwt
@@ -22,9 +22,9 @@ PASSPORT_ISSUER: Final = "mailwarden-auth"
 PASSPORT_LIFE_S: Final = 60
 PASSPORT_ALGORITHM: Final = "EdDSA"
 AUDIENCES: Final = ("mail_core", "auth")
-_LEEWAY_S: Final = 5
+PASSPORT_LEEWAY_S: Final = 5
 _MAX_CACHED: Final = 10_000
-_MAX_TOKEN_BYTES: Final = 8_192
+_MAX_TOKEN_BYTES: Final = 10_240
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,33 @@ class Restrictions:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What the team's plan allows. 0 means none."""
+
+    requests_per_minute: int = 0
+    team_requests_per_minute: int = 0
+    max_keys: int = 0
+    max_mailboxes: int = 0
+    max_inboxes: int = 0
+
+    @classmethod
+    def from_claim(cls, claim: Mapping[str, Any]) -> "Limits":
+        """Read a passport's claim. Raises TypeError when a limit is missing or is no whole number."""
+        limits = cls(**claim)
+        if set(claim) != _LIMIT_NAMES or any(type(value) is not int for value in claim.values()):
+            raise TypeError("limits are whole numbers, all of them")
+        return limits
+
+
+_LIMIT_NAMES: Final = frozenset(field.name for field in fields(Limits))
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is calling. `credential_kind` is `api_key` or `jwt`."""
+    """Who is calling. `credential_kind` is `api_key`, `jwt` or `access_token`.
+
+    `roots` is all that this right hangs on, as `<kind>:<id>`; when one is revoked, so is the passport.
+    """
 
     team_id: str
     team_name: str
@@ -47,6 +72,8 @@ class Caller:
     credential_kind: str
     scopes: frozenset[str]
     restrictions: Restrictions = Restrictions()
+    roots: frozenset[str] = frozenset()
+    limits: Limits = Limits()
 
     def to_claims(self) -> dict[str, Any]:
         """Write the caller as passport claims."""
@@ -60,13 +87,16 @@ class Caller:
             "read_only": self.restrictions.read_only,
             "label_prefix": self.restrictions.label_prefix,
             "mailboxes": sorted(self.restrictions.mailbox_ids),
+            "roots": sorted(self.roots),
+            "limits": asdict(self.limits),
         }
 
     @classmethod
     def from_claims(cls, claims: Mapping[str, Any]) -> "Caller":
         """Read the caller from passport claims. Raises KeyError, TypeError, ValueError when one is unfit."""
+        team_id = str(UUID(claims["team"]))
         return cls(
-            team_id=str(UUID(claims["team"])),
+            team_id=team_id,
             team_name=claims["team_name"],
             principal=claims["sub"],
             key_id=claims["key"],
@@ -75,7 +105,48 @@ class Caller:
             restrictions=Restrictions(
                 claims["read_only"], claims["label_prefix"], frozenset(claims["mailboxes"])
             ),
+            roots=_roots(claims["roots"], team_id),
+            limits=Limits.from_claim(claims["limits"]),
         )
+
+
+def team_root(team_id: str) -> str:
+    """Name the root that every right of a team hangs on."""
+    return f"team:{team_id}"
+
+
+def _roots(claim: Any, team_id: str) -> frozenset[str]:
+    """Read the roots. A passport without them could not be revoked, so there is none."""
+    roots = frozenset(claim)
+    if not isinstance(claim, list) or team_root(team_id) not in roots:
+        raise ValueError("a passport hangs on its team at least")
+    return roots
+
+
+class Revoked(Protocol):
+    """Knows what was revoked lately."""
+
+    def voids(self, roots: Iterable[str], issued_at: float) -> bool:
+        """Whether a right of these roots, given at that unix time, was taken back since."""
+        ...
+
+
+class _NothingRevoked:
+    def voids(self, roots: Iterable[str], issued_at: float) -> bool:
+        del roots, issued_at
+        return False
+
+
+NOTHING_REVOKED: Final[Revoked] = _NothingRevoked()
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A passport that was verified. Times are unix time in seconds."""
+
+    caller: Caller
+    issued_at: float
+    expires_at: float
 
 
 FindPassportKey = Callable[[str], Awaitable[Ed25519PublicKey | None]]
@@ -85,26 +156,32 @@ FindPassportKey = Callable[[str], Awaitable[Ed25519PublicKey | None]]
 class PassportVerifier:
     """Checks passports for one backend. A passport that was checked is remembered for its life."""
 
-    def __init__(self, audience: str, find_key: FindPassportKey) -> None:
+    def __init__(self, audience: str, find_key: FindPassportKey, revoked: Revoked = NOTHING_REVOKED) -> None:
         self._audience = audience
         self._find_key = find_key
-        self._known: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
+        self._revoked = revoked
+        self._known: OrderedDict[bytes, _Checked] = OrderedDict()
 
     async def verify(self, token: str) -> Caller:
         """Give the caller that a passport names.
 
-        Raises UNAUTHENTICATED: PASSPORT_MISSING, PASSPORT_EXPIRED, PASSPORT_INVALID.
+        Raises UNAUTHENTICATED: PASSPORT_MISSING, PASSPORT_EXPIRED, PASSPORT_INVALID, PASSPORT_REVOKED.
         """
         if not token:
             raise unauthenticated("PASSPORT_MISSING", "The call carries no passport.")
         digest = hashlib.sha256(token.encode()).digest()
         known = self._known.get(digest)
-        if known is not None and known[0] > time.time():
-            return known[1]
-        claims = await self._check(token)
-        caller = _caller_from(claims)
-        self._remember(digest, float(claims["exp"]), caller)
-        return caller
+        if known is None or known.expires_at <= time.time():
+            claims = await self._check(token)
+            known = _Checked(_caller_from(claims), float(claims["iat"]), float(claims["exp"]))
+            self._remember(digest, known)
+        self.check_standing(known.caller, known.issued_at)
+        return known.caller
+
+    def check_standing(self, caller: Caller, since: float) -> None:
+        """Raise UNAUTHENTICATED PASSPORT_REVOKED when what the caller's right hangs on was revoked since."""
+        if self._revoked.voids(caller.roots, since):
+            raise unauthenticated("PASSPORT_REVOKED", "The credential was revoked.")
 
     async def _check(self, token: str) -> dict[str, Any]:
         if len(token) > _MAX_TOKEN_BYTES:
@@ -128,7 +205,7 @@ class PassportVerifier:
                 algorithms=[PASSPORT_ALGORITHM],
                 audience=self._audience,
                 issuer=PASSPORT_ISSUER,
-                leeway=_LEEWAY_S,
+                leeway=PASSPORT_LEEWAY_S,
                 options={"require": ["exp", "iat", "aud", "iss", "sub"], "strict_aud": True},
             )
         except jwt.ExpiredSignatureError:
@@ -136,8 +213,8 @@ class PassportVerifier:
         except jwt.InvalidTokenError:
             raise _invalid_passport() from None
 
-    def _remember(self, digest: bytes, expires_at: float, caller: Caller) -> None:
-        self._known[digest] = (expires_at, caller)
+    def _remember(self, digest: bytes, checked: _Checked) -> None:
+        self._known[digest] = checked
         if len(self._known) > _MAX_CACHED:
             self._known.popitem(last=False)
 

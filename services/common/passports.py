@@ -5,16 +5,19 @@ refused one is remembered for a moment, so that hammering with it does not reach
 """
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from collections import OrderedDict
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from services.common.errors import AppError, Kind, unauthenticated
 from services.common.grpc_client import Channel
-from services.common.identity import Caller, Restrictions
+from services.common.identity import PASSPORT_LIFE_S, Caller, Limits, Restrictions
+from services.common.revocations import RevocationFollower, RevokedSubjects, revocations_of
 
 MAX_CREDENTIAL_CHARS: Final = 8_192
 _MAX_CACHED: Final = 10_000
@@ -45,13 +48,26 @@ class HeldPassport:
 
 
 class PassportBroker:
-    """Turns credentials into passports."""
+    """Turns credentials into passports. Those whose roots are revoked are dropped at once."""
 
     def __init__(self, channel: Channel) -> None:
         self._auth = auth_pb2_grpc.AuthServiceStub(channel)
+        self._revoked = RevokedSubjects()
+        self._revoked.on_change(self._drop_void)
+        self._follower = RevocationFollower(revocations_of(channel), self._revoked)
         self._held: OrderedDict[tuple[bytes, str], HeldPassport] = OrderedDict()
         self._refused: OrderedDict[tuple[bytes, str], tuple[float, AppError]] = OrderedDict()
         self._asking: dict[tuple[bytes, str], asyncio.Future[HeldPassport]] = {}
+
+    def has_accepted(self, credential: Credential, audience: str) -> bool:
+        """Whether auth took this credential before, as far as this process still knows."""
+        return (credential.digest(), audience) in self._held
+
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Hear of revocations while the block runs. Without it a passport is kept for its whole life."""
+        async with self._follower.following():
+            yield
 
     async def passport(self, credential: Credential | None, audience: str) -> HeldPassport:
         """Give a passport for one backend. Raises AppError UNAUTHENTICATED, or UNAVAILABLE AUTH_DOWN."""
@@ -72,7 +88,9 @@ class PassportBroker:
             setattr(request, credential.kind, credential.secret)
             response = await self._auth.IssuePassport(request)
             held = _held(response.passport)
-            _remember(self._held, key, held)
+            # A revocation may have overtaken the answer. The backend judges such a passport; we forget it.
+            if not self._is_void(held):
+                _remember(self._held, key, held)
         except AppError as error:
             if error.kind is Kind.UNAUTHENTICATED:
                 # A copy: the error itself would keep every frame that it passed through alive.
@@ -82,6 +100,14 @@ class PassportBroker:
             return held
         finally:
             del self._asking[key]
+
+    def _drop_void(self) -> None:
+        for key in [key for key, held in self._held.items() if self._is_void(held)]:
+            del self._held[key]
+
+    def _is_void(self, held: HeldPassport) -> bool:
+        # By auth's clock, as revocations are. A passport that lives shorter is taken for older: no harm.
+        return self._revoked.voids(held.caller.roots, held.expires_at - PASSPORT_LIFE_S)
 
     def _raise_when_refused(self, key: tuple[bytes, str]) -> None:
         refused = self._refused.get(key)
@@ -101,15 +127,14 @@ def _remember(cache: OrderedDict, key: tuple[bytes, str], value: object) -> None
 
 
 def _held(passport: auth_pb2.Passport) -> HeldPassport:
-    return HeldPassport(
-        passport.token, passport.expire_time.ToMicroseconds() / 1e6, caller_from_proto(passport.caller)
-    )
+    expires_at = passport.expire_time.ToMicroseconds() / 1e6
+    return HeldPassport(passport.token, expires_at, caller_from_proto(passport.caller))
 
 
 def caller_from_proto(caller: auth_pb2.Caller) -> Caller:
     """Read a caller from its proto form."""
     kind = auth_pb2.CredentialKind.Name(caller.credential_kind).removeprefix("CREDENTIAL_KIND_").lower()
-    limits = caller.restrictions
+    narrowed = caller.restrictions
     return Caller(
         team_id=caller.team.id,
         team_name=caller.team.name,
@@ -117,5 +142,7 @@ def caller_from_proto(caller: auth_pb2.Caller) -> Caller:
         key_id=caller.key_id,
         credential_kind=kind,
         scopes=frozenset(caller.scopes),
-        restrictions=Restrictions(limits.read_only, limits.label_prefix, frozenset(limits.mailbox_ids)),
+        restrictions=Restrictions(narrowed.read_only, narrowed.label_prefix, frozenset(narrowed.mailbox_ids)),
+        roots=frozenset(caller.roots),
+        limits=Limits(*(getattr(caller.team.limits, name) for name in Limits.__slots__)),
     )

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from importlib import resources
 from typing import Final
 
+from protos.auth.v1 import auth_pb2_grpc
 from protos.mail.v1 import mail_pb2
+from services.common.audit_notes import RefusalNotes
 from services.common.database import Database
 from services.common.dispatch import Dispatcher
 from services.common.egress import Egress
@@ -17,8 +19,10 @@ from services.common.grpc_server import GrpcServer, Service
 from services.common.identity import PassportVerifier
 from services.common.link_safety import LinkPolicy
 from services.common.passport_keys import PassportKeys
+from services.common.revocations import RevokedSubjects, following_revocations
 from services.common.sealing import read_master_keys
 from services.common.tls import TlsFiles
+from services.mail_core.adapters.audit_outbox import AuditRelay, Outbox
 from services.mail_core.adapters.google_access import GoogleConfig, open_google
 from services.mail_core.adapters.job_queue import JobQueue
 from services.mail_core.adapters.one_click import GuardedOneClick
@@ -74,13 +78,31 @@ async def mail_core(settings: Settings) -> AsyncIterator[MailCore]:
         await stack.enter_async_context(queue.working(run, settings.drain_s))
         loading = asyncio.create_task(keys.load())
         stack.callback(loading.cancel)
-        dispatcher = Dispatcher(SERVICE, PassportVerifier(SERVICE, keys.find))
+        revoked = RevokedSubjects()
+        await stack.enter_async_context(following_revocations(auth, revoked))
+        notes = await stack.enter_async_context(_auditing(database, auth))
+        dispatcher = Dispatcher(SERVICE, PassportVerifier(SERVICE, keys.find, revoked), notes.denied)
         server = GrpcServer(dispatcher, tls, _services(store, grants, changes))
 
         async def is_ready() -> bool:
             return keys.are_loaded and await database.is_ready()
 
         yield MailCore(server, is_ready)
+
+
+@contextlib.asynccontextmanager
+async def _auditing(database: Database, auth: Channel) -> AsyncIterator[RefusalNotes]:
+    """Relay what is recorded to auth, and write the counts of repeated denials, until the block ends."""
+    notes = RefusalNotes(Outbox(database).write)
+    relay = AuditRelay(database, auth_pb2_grpc.AuditServiceStub(auth).AppendEvents)
+    tasks = [asyncio.create_task(relay.run()), asyncio.create_task(notes.keep_flushing())]
+    try:
+        yield notes
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await notes.flush(everything=True)
 
 
 def _services(store: PostgresStore, grants: GoogleGrants, changes: PostgresOperationChanges) -> list[Service]:

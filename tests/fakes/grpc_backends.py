@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,7 +30,15 @@ from services.common.context import Call
 from services.common.dispatch import Dispatcher
 from services.common.errors import AppError, invalid, not_found, unauthenticated
 from services.common.grpc_server import GrpcServer, Service
-from services.common.identity import PASSPORT_ISSUER, PASSPORT_TYPE, Caller, PassportVerifier, Restrictions
+from services.common.identity import (
+    PASSPORT_ISSUER,
+    PASSPORT_TYPE,
+    Caller,
+    Limits,
+    PassportVerifier,
+    Restrictions,
+    team_root,
+)
 from services.common.tls import TlsFiles
 from services.common.tracing import Trace, current_trace
 
@@ -50,6 +58,7 @@ MAILBOX_ID = "6f1c2a34-8f0e-4d0b-9a53-0d4a5f1b7c21"
 SUBSCRIPTION_IDS = ("b7d0c1e2-4a3f-4c55-8e1d-2f9a6b3c4d5e", "c8e1d2f3-5b40-4d66-9f2e-30ab7c4d5e6f")
 _KEY_ID = "test-signing-key"
 _UNRESTRICTED = Restrictions()
+PLENTY = Limits(1_000_000, 1_000_000, 1_000, 1_000, 1_000)
 NOON = 1_773_144_000  # 2026-03-10T12:00:00Z
 
 
@@ -63,6 +72,8 @@ class FakeAuth:
         """Credentials in the order in which they were exchanged."""
         self._callers: dict[str, Caller] = {}
         self._refusals: dict[str, AppError] = {}
+        self._revoked: list[tuple[str, Timestamp]] = []
+        self._has_revoked = asyncio.Event()
         self._key = Ed25519PrivateKey.generate()
         self.admit(API_KEY)
 
@@ -78,11 +89,20 @@ class FakeAuth:
         scopes: Collection[str] = ALL_SCOPES,
         restrictions: Restrictions = _UNRESTRICTED,
         team_id: str = TEAM_ID,
+        limits: Limits = PLENTY,
     ) -> None:
         """Let a credential in from now on."""
         kind = "jwt" if secret.count(".") == 2 else "api_key"
         self._callers[secret] = Caller(
-            team_id, "default", f"key:{secret[:8]}", secret[:8], kind, frozenset(scopes), restrictions
+            team_id,
+            "default",
+            f"key:{secret[:8]}",
+            secret[:8],
+            kind,
+            frozenset(scopes),
+            restrictions,
+            roots=frozenset({team_root(team_id), f"key:{secret[:8]}"}),
+            limits=limits,
         )
 
     def refuse(self, secret: str, reason: str) -> None:
@@ -124,6 +144,24 @@ class FakeAuth:
     ) -> auth_pb2.ListPassportKeysResponse:
         return auth_pb2.ListPassportKeysResponse(jwks_json='{"keys":[]}')
 
+    def revoke(self, subject: str) -> None:
+        """Tell every edge that follows."""
+        now = time.time()
+        self._revoked.append((subject, Timestamp(seconds=int(now), nanos=int(now % 1 * 1e9))))
+        self._has_revoked.set()
+
+    async def watch_revocations(
+        self, request: auth_pb2.WatchRevocationsRequest, _call: Call
+    ) -> AsyncIterator[auth_pb2.WatchRevocationsResponse]:
+        cursor = int(request.cursor or 0)
+        while True:
+            self._has_revoked.clear()
+            for subject, at in self._revoked[cursor:]:
+                cursor += 1
+                yield auth_pb2.WatchRevocationsResponse(subject=subject, revoke_time=at, cursor=str(cursor))
+            yield auth_pb2.WatchRevocationsResponse(cursor=str(cursor))
+            await self._has_revoked.wait()
+
     async def get_me(self, _request: auth_pb2.GetMeRequest, call: Call) -> auth_pb2.GetMeResponse:
         return auth_pb2.GetMeResponse(caller=_to_proto(call.require_caller()))
 
@@ -131,7 +169,10 @@ class FakeAuth:
 def _to_proto(caller: Caller) -> auth_pb2.Caller:
     limits = caller.restrictions
     return auth_pb2.Caller(
-        team=auth_pb2.Team(id=caller.team_id, name=caller.team_name),
+        team=auth_pb2.Team(
+            id=caller.team_id, name=caller.team_name, limits=auth_pb2.Limits(**asdict(caller.limits))
+        ),
+        roots=sorted(caller.roots),
         principal=caller.principal,
         key_id=caller.key_id,
         credential_kind=auth_pb2.CredentialKind.Value(f"CREDENTIAL_KIND_{caller.credential_kind.upper()}"),

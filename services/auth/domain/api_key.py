@@ -9,11 +9,15 @@ from hmac import compare_digest
 from typing import Final
 
 from services.auth.domain.refusals import key_expired, key_revoked
-from services.common.identity import Caller, Restrictions
+from services.auth.domain.scopes import TEAM_ADMIN
+from services.auth.domain.team import Team
+from services.common.identity import Caller, Restrictions, team_root
 
 SECRET_BYTES: Final = 32
 USE_NOTED_EVERY: Final = timedelta(minutes=1)
 NO_RESTRICTIONS: Final = Restrictions()
+OPERATOR: Final = "operator"
+"""Creator of the keys that are made on the command line."""
 _FORM: Final = re.compile(r"ma_[A-Za-z0-9_-]{43}")
 
 
@@ -25,6 +29,11 @@ def secret_of(random_bytes: bytes) -> str:
 def has_key_form(text: str) -> bool:
     """Whether text looks like one of our keys. Says nothing about whether it is one."""
     return _FORM.fullmatch(text) is not None
+
+
+def key_root(key_id: str) -> str:
+    """Name the root that the rights of a key hang on."""
+    return f"key:{key_id}"
 
 
 def hash_of(secret: str) -> bytes:
@@ -51,6 +60,28 @@ class ApiKey:
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
+    creator: str = OPERATOR
+    replaced_by: str | None = None
+
+    @property
+    def hint(self) -> str:
+        """Enough to recognise a key, useless to use it."""
+        return self.key_hash.hex()[:8]
+
+    @property
+    def root(self) -> str:
+        """What rights that come from this key hang on."""
+        return key_root(self.id)
+
+    def works(self, now: datetime) -> bool:
+        """Whether the key counts."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
+    @property
+    def is_lasting_admin(self) -> bool:
+        """Whether whoever holds it can always govern the team: an admin key without an end."""
+        is_free = self.restrictions == NO_RESTRICTIONS and TEAM_ADMIN in self.scopes
+        return is_free and self.revoked_at is None and self.expires_at is None
 
     def check(self, now: datetime) -> None:
         """Raise KEY_REVOKED or KEY_EXPIRED when the key no longer counts."""
@@ -63,16 +94,18 @@ class ApiKey:
         """Whether the last noted use is so old that this one should be written down."""
         return self.last_used_at is None or now - self.last_used_at >= USE_NOTED_EVERY
 
-    def caller(self) -> Caller:
+    def caller(self, team: Team) -> Caller:
         """Who calls with this key."""
         return Caller(
-            team_id=self.team_id,
-            team_name=self.team_name,
+            team_id=team.id,
+            team_name=team.name,
             principal=f"key:{self.id}",
             key_id=self.id,
             credential_kind="api_key",
             scopes=self.scopes,
             restrictions=self.restrictions,
+            roots=frozenset({team_root(team.id), self.root}),
+            limits=team.limits,
         )
 
 

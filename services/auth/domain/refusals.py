@@ -44,3 +44,8 @@ def key_expired() -> AppError:
 def key_revoked() -> AppError:
     """A genuine API key that was taken back."""
     return unauthenticated("KEY_REVOKED", "The API key was revoked.")
+
+
+def team_disabled() -> AppError:
+    """A genuine credential of a team that is switched off."""
+    return unauthenticated("TEAM_DISABLED", "The team is switched off.")

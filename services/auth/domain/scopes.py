@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from services.common.errors import invalid
 
-ALL_SCOPES: Final = frozenset(
+MAIL_SCOPES: Final = frozenset(
     {
         "availability:read",
         "available_meeting_intervals:read",
@@ -15,12 +15,16 @@ ALL_SCOPES: Final = frozenset(
         "unsubscribe:digest",
     }
 )
+TEAM_ADMIN: Final = "team:admin"
+ALL_SCOPES: Final = MAIL_SCOPES | {"team:read", TEAM_ADMIN, "audit:read"}
 _CLAIMS: Final = ("scope", "scopes", "scp")
 """RFC 8693 §4.2 and the two names that issuers use instead of it."""
 
 
 def chosen_scopes(names: Iterable[str]) -> frozenset[str]:
-    """Take the scopes that an operator chose; none chosen means all.
+    """Take the scopes that an operator chose; none chosen means those for mail.
+
+    What reaches over the team and its history is given by name only.
 
     Raises AppError INVALID_ARGUMENT SCOPE_UNKNOWN.
     """
@@ -28,7 +32,7 @@ def chosen_scopes(names: Iterable[str]) -> frozenset[str]:
     if unknown := chosen - ALL_SCOPES:
         message = f"{len(unknown)} of the scopes do not exist. There are: {', '.join(sorted(ALL_SCOPES))}."
         raise invalid("SCOPE_UNKNOWN", message, field="scopes")
-    return chosen or ALL_SCOPES
+    return chosen or MAIL_SCOPES
 
 
 def granted_scopes(claims: Mapping[str, Any]) -> frozenset[str]:

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from hmac import compare_digest
 
-from services.auth.domain.api_key import ApiKey, EnvironmentKeys, has_key_form, hash_of
+from services.auth.domain.api_key import ApiKey, EnvironmentKeys, has_key_form, hash_of, key_root
 from services.auth.domain.passport import Authenticated
-from services.auth.domain.scopes import ALL_SCOPES
+from services.auth.domain.scopes import MAIL_SCOPES
 from services.auth.domain.team import DEFAULT_TEAM_ID
 from services.auth.ports import Clock, Keys, Teams
 from services.common.errors import AppError
-from services.common.identity import Caller
+from services.common.identity import Caller, team_root
 from services.common.telemetry import get_logger
 
 _NOBODY = bytes(32)
@@ -27,7 +27,7 @@ class CheckApiKey:
     async def __call__(self, secret: str) -> Authenticated | None:
         """Say whom the key names; None when it is no key of ours.
 
-        Raises AppError UNAUTHENTICATED KEY_EXPIRED, KEY_REVOKED.
+        Raises AppError UNAUTHENTICATED KEY_EXPIRED, KEY_REVOKED, TEAM_DISABLED.
         """
         key_hash = hash_of(secret)
         environment_id = self.environment.find(key_hash)
@@ -38,7 +38,18 @@ class CheckApiKey:
 
     async def _operator(self, key_id: str) -> Authenticated:
         team = await self.teams.get(DEFAULT_TEAM_ID)
-        return Authenticated(Caller(team.id, team.name, f"key:{key_id}", key_id, "api_key", ALL_SCOPES))
+        team.check()
+        caller = Caller(
+            team_id=team.id,
+            team_name=team.name,
+            principal=f"key:{key_id}",
+            key_id=key_id,
+            credential_kind="api_key",
+            scopes=MAIL_SCOPES,
+            roots=frozenset({team_root(team.id), key_root(key_id)}),
+            limits=team.limits,
+        )
+        return Authenticated(caller)
 
     async def _stored(self, key_hash: bytes) -> Authenticated | None:
         key = await self.keys.find(key_hash)
@@ -47,9 +58,11 @@ class CheckApiKey:
             return None
         now = self.clock()
         key.check(now)
+        team = await self.teams.get(key.team_id)
+        team.check()
         if key.needs_use_noted(now):
             await self._note_use(key)
-        return Authenticated(key.caller(), key.expires_at.timestamp() if key.expires_at else None)
+        return Authenticated(key.caller(team), key.expires_at.timestamp() if key.expires_at else None)
 
     async def _note_use(self, key: ApiKey) -> None:
         try:

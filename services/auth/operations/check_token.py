@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+from services.auth.domain.api_key import key_root
 from services.auth.domain.passport import Authenticated
 from services.auth.domain.refusals import credential_invalid
 from services.auth.domain.team import DEFAULT_TEAM_ID
 from services.auth.domain.token import SignedToken, TokenRules, accept_claims, parse_token
 from services.auth.ports import Clock, IssuerKeys, Teams, VerificationKey
-from services.common.identity import Caller
+from services.common.identity import Caller, team_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,23 @@ class CheckToken:
         """Say whom the token names.
 
         Raises AppError UNAUTHENTICATED CREDENTIAL_INVALID, TOKEN_EXPIRED, TOKEN_NOT_YET_VALID,
-        TOKEN_TYPE_REFUSED; UNAVAILABLE ISSUER_DOWN.
+        TOKEN_TYPE_REFUSED, TEAM_DISABLED; UNAVAILABLE ISSUER_DOWN.
         """
         token = parse_token(text)
         key = await self._signer(token)
         subject = accept_claims(token.payload, self.rules, self.clock().timestamp())
         team = await self.teams.get(DEFAULT_TEAM_ID)
-        caller = Caller(team.id, team.name, subject.principal, key.id, "jwt", subject.scopes)
+        team.check()
+        caller = Caller(
+            team_id=team.id,
+            team_name=team.name,
+            principal=subject.principal,
+            key_id=key.id,
+            credential_kind="jwt",
+            scopes=subject.scopes,
+            roots=frozenset({team_root(team.id), key_root(key.id)}),
+            limits=team.limits,
+        )
         return Authenticated(caller, subject.expires_at)
 
     async def _signer(self, token: SignedToken) -> VerificationKey:

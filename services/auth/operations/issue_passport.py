@@ -47,9 +47,11 @@ class IssuePassport:
             raise credential_missing()
         if len(presented.secret) > MAX_CREDENTIAL_CHARS:
             raise credential_invalid()
+        # Read before the credential is looked up: a revocation in between is younger than this passport.
+        now_s = self.clock().timestamp()
         mode = self.modes.for_peer(peer)
         who = await (self._bearer if presented.kind == "bearer" else self._key)(presented.secret, mode)
-        statement = Statement.about(who, audience, self.clock().timestamp(), secrets.token_hex(16))
+        statement = Statement.about(who, audience, now_s, secrets.token_hex(16))
         return Passport(self.passport_keys.sign(statement.to_claims()), statement)
 
     async def _key(self, secret: str, mode: AuthMode) -> Authenticated:

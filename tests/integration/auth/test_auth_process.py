@@ -106,8 +106,9 @@ async def test_a_made_key_becomes_a_passport_that_says_who_it_is(hybrid: Running
     made = await hybrid.create_key(scopes=["mail:scan", "availability:read"], restrictions=limits)
     passport = await hybrid.issue(api_key=made.secret, audience="auth")
     me = await hybrid.me(passport.token)
-    assert me == passport.caller
-    assert me.team == auth_pb2.Team(id=DEFAULT_TEAM, name="Default team")
+    assert (me.team.id, me.team.name, me.team.plan) == (DEFAULT_TEAM, "Default team", "enterprise")
+    assert me.team.limits == passport.caller.team.limits
+    assert list(me.roots) == [f"key:{made.key_id}", f"team:{DEFAULT_TEAM}"]
     assert (me.principal, me.key_id) == (f"key:{made.key_id}", made.key_id)
     assert list(me.scopes) == ["availability:read", "mail:scan"]
     assert me.restrictions == limits
@@ -328,7 +329,7 @@ async def test_the_default_team_is_the_same_everywhere(hybrid: RunningAuth) -> N
     """Mail core's rows refer to it."""
     stub = auth_pb2_grpc.AuthAdminServiceStub(hybrid.channel("cli"))
     answer = await stub.GetDefaultTeam(auth_pb2.GetDefaultTeamRequest())
-    assert answer.team == auth_pb2.Team(id=DEFAULT_TEAM, name="Default team")
+    assert (answer.team.id, answer.team.name) == (DEFAULT_TEAM, "Default team")
 
 
 @pytest.mark.parametrize(("key", "kid"), [(RSA_KEY, "rsa"), (EC_KEY, "ec"), (ED_KEY, "ed")])

@@ -9,7 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from services.auth.adapters.postgres_keys import PostgresKeys, PostgresTeams
+from services.auth.adapters.audit_postgres import PostgresAudit
+from services.auth.adapters.postgres_keys import PostgresKeys
+from services.auth.adapters.postgres_teams import PostgresTeams
 from services.auth.domain.api_key import ApiKey, hash_of
 from services.auth.domain.team import DEFAULT_TEAM_ID, Team
 from services.auth.ports import Keys, Teams
@@ -36,7 +38,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         return
     databases: Databases = request.getfixturevalue("databases")
     database = Database(databases.auth.app_url, pool_size=2)
-    yield Store(PostgresKeys(database), PostgresTeams(database))
+    yield Store(PostgresKeys(database), PostgresTeams(database, PostgresAudit(database)))
     await database.close()
 
 
@@ -53,6 +55,11 @@ def new_key(**changes: Any) -> ApiKey:
     return replace(key, **changes)
 
 
+async def add(store: Store, key: ApiKey) -> None:
+    async with store.teams.changing(key.team_id) as change:
+        await change.add_key(key)
+
+
 async def test_a_key_comes_back_as_it_went_in(store: Store) -> None:
     """Every field, to the microsecond."""
     mailboxes = frozenset({str(uuid4()), str(uuid4())})
@@ -61,13 +68,13 @@ async def test_a_key_comes_back_as_it_went_in(store: Store) -> None:
         restrictions=Restrictions(True, "%_'\\", mailboxes),
         expires_at=NOW + timedelta(days=36_500),
     )
-    await store.keys.add(key)
+    await add(store, key)
     assert await store.keys.find(key.key_hash) == key
 
 
 async def test_an_unknown_hash_finds_nothing(store: Store) -> None:
     """Also when other keys are there."""
-    await store.keys.add(new_key())
+    await add(store, new_key())
     assert await store.keys.find(hash_of("nobody's")) is None
 
 
@@ -75,14 +82,14 @@ async def test_a_key_of_an_unknown_team_is_not_kept(store: Store) -> None:
     """Typed as not found."""
     key = new_key(team_id=str(uuid4()))
     with pytest.raises(AppError, match="TEAM_NOT_FOUND"):
-        await store.keys.add(key)
+        await add(store, key)
     assert await store.keys.find(key.key_hash) is None
 
 
 async def test_a_use_is_noted_once_a_minute(store: Store) -> None:
     """The second within the minute writes nothing, whoever asks."""
     key = new_key()
-    await store.keys.add(key)
+    await add(store, key)
     for seconds, noted in ((0, 0), (59, 0), (60, 60), (61, 60)):
         await store.keys.note_use(key, NOW + timedelta(seconds=seconds))
         found = await store.keys.find(key.key_hash)
@@ -92,6 +99,7 @@ async def test_a_use_is_noted_once_a_minute(store: Store) -> None:
 
 async def test_the_default_team_is_there_and_no_other(store: Store) -> None:
     """Made by the first migration."""
-    assert await store.teams.get(DEFAULT_TEAM_ID) == Team(DEFAULT_TEAM_ID, "Default team")
+    team = await store.teams.get(DEFAULT_TEAM_ID)
+    assert replace(team, created_at=None) == Team(DEFAULT_TEAM_ID, "Default team", "enterprise")
     with pytest.raises(AppError, match="TEAM_NOT_FOUND"):
         await store.teams.get(str(uuid4()))

@@ -9,7 +9,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from services.auth.adapters.postgres_keys import PRESENTED_HASH_SETTING, PostgresKeys, PostgresTeams
+from services.auth.adapters.audit_postgres import PostgresAudit
+from services.auth.adapters.postgres_keys import PRESENTED_HASH_SETTING, PostgresKeys
+from services.auth.adapters.postgres_teams import PostgresTeams
 from services.auth.domain.api_key import hash_of
 from services.auth.domain.team import DEFAULT_TEAM_ID
 from services.common.database import TEAM_SETTING, Database
@@ -122,14 +124,14 @@ async def test_a_role_above_row_level_security_is_not_served_with(databases: Dat
         (databases.mail.app_url, False),
     ):
         database = Database(url, pool_size=1)
-        assert await PostgresTeams(database).is_ready() is is_ready
+        assert await PostgresTeams(database, PostgresAudit(database)).is_ready() is is_ready
         await database.close()
 
 
 async def test_a_database_that_is_not_there_is_a_typed_error() -> None:
     """Unready, and UNAVAILABLE to callers."""
     database = Database("postgresql://nobody@127.0.0.1:1/nothing", pool_size=1)
-    assert await PostgresTeams(database).is_ready() is False
+    assert await PostgresTeams(database, PostgresAudit(database)).is_ready() is False
     with pytest.raises(AppError, match="DATABASE_DOWN"):
         await PostgresKeys(database).find(hash_of("x"))
     await database.close()

@@ -37,7 +37,14 @@ def passport(
     **changes: Any,
 ) -> str:
     caller = Caller(
-        "5d5f5c1e-0000-4000-8000-000000000001", "Team", "key:1", "1", "api_key", scopes, restrictions
+        "5d5f5c1e-0000-4000-8000-000000000001",
+        "Team",
+        "key:1",
+        "1",
+        "api_key",
+        scopes,
+        restrictions,
+        roots=frozenset({"team:5d5f5c1e-0000-4000-8000-000000000001", "key:1"}),
     )
     now = int(time.time())
     claims = {**caller.to_claims(), "iss": PASSPORT_ISSUER, "aud": audience, "iat": now, "exp": now + life_s}

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.auth.domain.api_key import ApiKey, EnvironmentKeys, has_key_form, hash_of, secret_of
+from services.auth.domain.team import Team
 from services.common.errors import AppError
 from services.common.identity import Restrictions
 
@@ -54,7 +55,7 @@ def test_a_use_is_noted_once_a_minute() -> None:
 
 def test_the_caller_carries_what_the_key_narrows() -> None:
     """Nothing is lost on the way into the passport."""
-    caller = KEY.caller()
+    caller = KEY.caller(Team(KEY.team_id, KEY.team_name, "pro"))
     assert (caller.principal, caller.key_id) == (f"key:{KEY.id}", KEY.id)
     assert (caller.scopes, caller.restrictions) == (KEY.scopes, KEY.restrictions)
 

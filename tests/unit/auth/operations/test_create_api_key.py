@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.auth.domain.api_key import has_key_form, hash_of
-from services.auth.domain.scopes import ALL_SCOPES
+from services.auth.domain.scopes import MAIL_SCOPES
 from services.auth.domain.team import DEFAULT_TEAM_ID
 from services.common.errors import AppError
 from services.common.identity import Restrictions
@@ -26,12 +26,12 @@ async def test_a_key_is_kept_by_its_hash_alone() -> None:
     assert (kept.id, kept.label, kept.team_id) == (made.key_id, "ci", DEFAULT_TEAM_ID)
 
 
-async def test_no_scopes_means_all_that_there_are_today() -> None:
-    """Scopes that are invented later are not given to old keys."""
+async def test_no_scopes_means_those_for_mail() -> None:
+    """What governs the team is given by name only, and scopes that are invented later not at all."""
     world = World()
     await world.create()
     (kept,) = world.keys.by_hash.values()
-    assert kept.scopes == ALL_SCOPES
+    assert kept.scopes == MAIL_SCOPES
 
 
 async def test_scopes_are_a_set() -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from services.auth.domain.modes import AuthMode, McpAuthMode
-from services.auth.domain.scopes import ALL_SCOPES
+from services.auth.domain.plans import PLANS
+from services.auth.domain.scopes import MAIL_SCOPES
 from services.auth.domain.team import DEFAULT_TEAM_ID
 from services.common.errors import AppError, unavailable
 from services.common.identity import Caller, Restrictions
@@ -30,6 +31,8 @@ async def test_a_stored_key_becomes_a_passport_with_what_it_may_do() -> None:
         "api_key",
         frozenset({"mail:scan"}),
         narrowed,
+        frozenset({f"team:{DEFAULT_TEAM_ID}", f"key:{made.key_id}"}),
+        PLANS["enterprise"],
     )
     assert passport.statement.caller == caller
     claims_signed = world.passport_keys.signed[0]
@@ -51,7 +54,7 @@ async def test_a_key_may_come_in_either_header(header: str) -> None:
     """As in the runbook."""
     world = World(AuthMode.API_KEY)
     passport = await world.issue(**{header: ENVIRONMENT_KEY})
-    assert passport.statement.caller.scopes == ALL_SCOPES
+    assert passport.statement.caller.scopes == MAIL_SCOPES
     assert passport.statement.caller.principal.startswith("key:env:")
 
 

@@ -13,9 +13,9 @@ from services.auth.domain.modes import AuthMode, McpAuthMode, Modes
 from services.auth.domain.token import TokenRules
 from services.auth.operations.check_api_key import CheckApiKey
 from services.auth.operations.check_token import CheckToken
-from services.auth.operations.create_api_key import CreateApiKey, Made, Wanted
+from services.auth.operations.create_api_key import CreateApiKey, Made, MakeKey, Wanted
 from services.auth.operations.issue_passport import IssuePassport, Passport, Presented
-from services.auth.ports import VerificationKey
+from services.auth.ports import RandomBytes, VerificationKey
 from services.common.errors import AppError
 from tests.fakes.auth_store import MemoryKeys, MemoryTeams
 from tests.fakes.tokens import AUDIENCE, ISSUER, NOW, SECRET, b64
@@ -77,10 +77,19 @@ class OnePassportKey:
         return self.private.public_key()
 
 
+def fixed_bytes(count: int) -> bytes:
+    return bytes(range(count))
+
+
 class World:
     """Everything wired together as in one installation."""
 
-    def __init__(self, mode: AuthMode = AuthMode.HYBRID, mcp: McpAuthMode = McpAuthMode.INHERIT) -> None:
+    def __init__(
+        self,
+        mode: AuthMode = AuthMode.HYBRID,
+        mcp: McpAuthMode = McpAuthMode.INHERIT,
+        random_bytes: RandomBytes = fixed_bytes,
+    ) -> None:
         self.clock = Clock()
         self.teams = MemoryTeams()
         self.keys = MemoryKeys(self.teams)
@@ -96,7 +105,8 @@ class World:
             self.passport_keys,
             self.clock,
         )
-        self._create = CreateApiKey(self.keys, self.teams, self.clock, lambda count: bytes(range(count)))
+        self.make = MakeKey(self.clock, random_bytes)
+        self._create = CreateApiKey(self.teams, self.make)
 
     async def create(self, **wanted: Any) -> Made:
         return await self._create(Wanted(**{"label": "test", **wanted}))
