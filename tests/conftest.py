@@ -12,7 +12,10 @@ from tests.system import RunningSystem, running_system
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
     """One whole system for all tests that leave it as healthy as they found it."""
     with running_system(
-        tmp_path_factory.mktemp("system"), MCP_ENABLE_MUTATION_TOOLS="true", TRACE_SAMPLE_RATIO="0"
+        tmp_path_factory.mktemp("system"),
+        MCP_ENABLE_MUTATION_TOOLS="true",
+        TRACE_SAMPLE_RATIO="0",
+        RATE_LIMIT_PER_MINUTE="100000",  # all tests together ask for more in a minute than one client may
     ) as running:
         yield running
 

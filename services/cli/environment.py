@@ -12,15 +12,17 @@ import services
 
 ROOT: Final = Path(services.__path__[0]).parent
 
+_EDGE: Final = ("REDIS_URL", "TRUSTED_PROXIES", "RATE_LIMIT_", "MAX_STREAMS_PER_CREDENTIAL")
+
 OWNERS: Final[Mapping[str, tuple[str, ...]]] = {
     "auth": ("AUTH_", "AGENT_API_KEY", "MCP_AUTH_MODE", "MCP_OAUTH_", "MCP_RESOURCE_SERVER_URL", "PASSPORT_"),
     "mail_core": (
         "GOOGLE_", "GMAIL_", "SCAN_", "TRIAGE_", "LABEL_", "EGRESS_", "MASTER_KEY_", "STRANDS_",
         "UNSUBSCRIBE_", "WORKER_",
     ),
-    "edge_rest": (),
-    "edge_mcp": ("MCP_ENABLE_MUTATION_TOOLS", "MCP_ALLOWED_", "MCP_RESOURCE_SERVER_URL"),
-    "edge_a2a": ("A2A_",),
+    "edge_rest": _EDGE,
+    "edge_mcp": (*_EDGE, "MCP_ENABLE_MUTATION_TOOLS", "MCP_ALLOWED_", "MCP_RESOURCE_SERVER_URL"),
+    "edge_a2a": (*_EDGE, "A2A_"),
     "sandbox": ("SANDBOX_",),
 }  # fmt: skip
 """Prefixes of the variables that belong to a process and to it alone, unless others name them too."""

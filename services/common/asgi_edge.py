@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 
+from services.common.client_address import FORWARDED_HEADER, Peer
 from services.common.edge import REQUEST_ID_HEADER, Admission, Gate
 from services.common.errors import AppError, Kind, internal
 from services.common.problem import CONTENT_TYPE, problem_of
@@ -27,7 +28,7 @@ class TooLargeError(Exception):
 
 
 class EdgeMiddleware:
-    """Wraps an ASGI application. `open_paths` need no credential; `streams` get no deadline."""
+    """Wraps an ASGI application. `open_paths` need no credential, and of those `probes` are not counted."""
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class EdgeMiddleware:
         gate: Gate,
         *,
         open_paths: Collection[str],
+        probes: Collection[str],
         max_body_bytes: int,
         has_deadline: bool = True,
         challenge: str = "Bearer",
@@ -42,6 +44,7 @@ class EdgeMiddleware:
         self._app = app
         self._gate = gate
         self._open_paths = frozenset(open_paths)
+        self._probes = frozenset(probes)
         self._max_body_bytes = max_body_bytes
         self._has_deadline = has_deadline
         self._challenge = challenge
@@ -53,7 +56,7 @@ class EdgeMiddleware:
             return
         headers = _Headers(scope["headers"])
         route = f"{scope['method']} {self._route(scope['path'])}"
-        with self._gate.admit(headers, route, has_deadline=self._has_deadline) as admission:
+        with self._gate.admit(headers, route, _peer(scope), has_deadline=self._has_deadline) as admission:
             scope.setdefault("state", {})["admission"] = admission
             await self._serve(scope, receive, _Answer(send, admission), headers, admission)
 
@@ -65,8 +68,7 @@ class EdgeMiddleware:
         self, scope: Scope, receive: Receive, answer: "_Answer", headers: "_Headers", admission: Admission
     ) -> None:
         try:
-            if scope["path"] not in self._open_paths:
-                await admission.authenticate()
+            await self._enter(scope["path"], admission)
             limited = _Limited(receive, headers.get("content-length"), self._max_body_bytes)
             await self._app(scope, limited, answer)
         except TooLargeError:
@@ -79,6 +81,12 @@ class EdgeMiddleware:
         except Exception:  # noqa: BLE001 - the rim: nothing unexpected may leave as text
             get_logger().exception("unexpected", route=admission.route)
             await self._refuse(answer, admission, internal(), scope["path"])
+
+    async def _enter(self, path: str, admission: Admission) -> None:
+        if path not in self._open_paths:
+            await admission.authenticate()
+        elif path not in self._probes:
+            await admission.count_openly()
 
     async def _refuse(
         self, answer: "_Answer", admission: Admission, error: AppError, path: str, status: int | None = None
@@ -93,6 +101,13 @@ class EdgeMiddleware:
         raw.append((b"content-type", CONTENT_TYPE.encode()))
         await answer({"type": "http.response.start", "status": problem.status, "headers": raw})
         await answer({"type": "http.response.body", "body": orjson.dumps(problem.body)})
+
+
+def _peer(scope: Scope) -> Peer:
+    wanted = FORWARDED_HEADER.lower().encode()
+    forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
+    client = scope.get("client")
+    return Peer(client[0] if client else "", forwarded)
 
 
 class _Headers(dict[str, str]):
@@ -135,8 +150,10 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.has_started = True
             self._admission.status = message["status"]
+            limits = self._admission.limit_headers().items()
             message["headers"] = [
                 *message.get("headers", ()),
+                *((name.lower().encode(), value.encode()) for name, value in limits),
                 (REQUEST_ID_HEADER.lower().encode(), self._admission.request_id.encode()),
                 (b"x-content-type-options", b"nosniff"),
             ]

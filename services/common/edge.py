@@ -1,20 +1,23 @@
 """How a request enters at an edge, the same for REST, MCP and A2A and free of any web framework.
 
 `Gate.admit` reads the credential, the request id and the trace from the headers; the edge's own rim
-(aiohttp middleware, ASGI middleware) calls it and renders what comes out.
+(aiohttp middleware, ASGI middleware) calls it, lets it count the request and renders what comes out.
 """
 
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from opentelemetry.trace import SpanKind
 
+from services.common.client_address import ClientAddresses, Peer, site_of
 from services.common.context import Call, entered, request_id_from
-from services.common.errors import invalid, unauthenticated
+from services.common.errors import AppError, Kind, invalid, unauthenticated
 from services.common.identity import Caller
+from services.common.limits import Verdict, headers_of
+from services.common.limits_edge import EdgeLimiter
 from services.common.passports import MAX_CREDENTIAL_CHARS, Credential, HeldPassport, PassportBroker
 from services.common.telemetry import get_logger, record_duration
 from services.common.tracing import current_trace, parse_traceparent, span, start_trace, within
@@ -22,18 +25,28 @@ from services.common.tracing import current_trace, parse_traceparent, span, star
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 API_KEY_HEADER: Final = "X-API-Key"
 MAIL_CORE: Final = "mail_core"
+_BAD_CREDENTIAL: Final = frozenset({Kind.UNAUTHENTICATED, Kind.INVALID_ARGUMENT})
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Admission:
-    """One request at an edge, from its first byte to its last. The rim sets `status` before it ends."""
+    """One request at an edge, from its first byte to its last. The rim sets `status` before it ends.
+
+    `is_familiar` says whether the credential was good before; `verdict` is how it stands with its limits.
+    """
 
     call: Call
     route: str
     passport: Callable[[str], Awaitable[HeldPassport]]
+    is_familiar: Callable[[], bool]
+    limiter: EdgeLimiter
+    client_address: str
     caller: Caller | None = None
+    verdict: Verdict | None = None
     status: int = 0
     reason: str = "OK"
+    held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    """What is let go of when the request ends."""
 
     @property
     def request_id(self) -> str:
@@ -41,27 +54,71 @@ class Admission:
         return self.call.request_id
 
     async def authenticate(self) -> Caller:
-        """Establish who is calling, now. Raises AppError UNAUTHENTICATED or UNAVAILABLE."""
+        """Establish who is calling, now, and count the request against the caller's limits, once.
+
+        Raises AppError UNAUTHENTICATED, UNAVAILABLE, or RESOURCE_EXHAUSTED.
+        """
         if self.caller is None:
-            self.caller = (await self.passport(MAIL_CORE)).caller
+            caller = await self._identified()
+            await self._stand(await self.limiter.count(caller))
+            self.caller = caller
         return self.caller
+
+    async def count_openly(self) -> None:
+        """Count a request that needs no credential. Raises AppError RESOURCE_EXHAUSTED."""
+        await self._stand(await self.limiter.count_address(site_of(self.client_address)))
+
+    def hold_stream(self) -> None:
+        """Count this request as an open stream until it ends. Raises AppError RESOURCE_EXHAUSTED."""
+        if self.caller is None:
+            raise RuntimeError("a stream is opened by a caller")
+        self.held.callback(self.limiter.open_stream(self.caller))
+
+    def limit_headers(self) -> dict[str, str]:
+        """Headers that say how the caller stands; none when nothing was counted."""
+        return headers_of(self.verdict) if self.verdict else {}
+
+    async def _identified(self) -> Caller:
+        site = site_of(self.client_address)
+        try:
+            if not self.is_familiar():
+                await self._stand(await self.limiter.check_failures(site), shown=False)
+            return (await self.passport(MAIL_CORE)).caller
+        except AppError as error:
+            if error.kind in _BAD_CREDENTIAL:
+                await self._stand(await self.limiter.count_failure(site), shown=False)
+            raise
+
+    async def _stand(self, verdict: Verdict, *, shown: bool = True) -> None:
+        if shown or verdict.refused is not None:
+            self.verdict = verdict
+        verdict.raise_when_refused()
 
 
 class Gate:
     """Lets requests in at one edge."""
 
     def __init__(
-        self, edge: str, broker: PassportBroker, *, sample_ratio: float, request_timeout_s: float
+        self,
+        edge: str,
+        broker: PassportBroker,
+        limiter: EdgeLimiter,
+        addresses: ClientAddresses,
+        *,
+        sample_ratio: float,
+        request_timeout_s: float,
     ) -> None:
         self._edge = edge
         self._broker = broker
+        self._limiter = limiter
+        self._addresses = addresses
         self._sample_ratio = sample_ratio
         self._timeout_s = request_timeout_s
         self._log = get_logger()
 
     @contextlib.contextmanager
     def admit(
-        self, headers: Mapping[str, str], route: str, *, has_deadline: bool = True
+        self, headers: Mapping[str, str], route: str, peer: Peer, *, has_deadline: bool = True
     ) -> Iterator[Admission]:
         """Work for one request. `headers` is case-insensitive; `route` is a pattern, never a raw path.
 
@@ -70,26 +127,40 @@ class Gate:
         """
         started = time.perf_counter()
         trace = parse_traceparent(headers.get("traceparent")) or start_trace(self._sample_ratio)
-        admission = self._admission(headers, route, has_deadline=has_deadline)
+        admission = self._admission(headers, route, peer, has_deadline=has_deadline)
         with within(trace), entered(admission.call), span(f"{self._edge} {route}", SpanKind.SERVER):
             try:
-                yield admission
+                with admission.held:
+                    yield admission
             finally:
                 self._report(admission, time.perf_counter() - started)
 
-    def _admission(self, headers: Mapping[str, str], route: str, *, has_deadline: bool) -> Admission:
+    def _admission(
+        self, headers: Mapping[str, str], route: str, peer: Peer, *, has_deadline: bool
+    ) -> Admission:
         async def passport(audience: str) -> HeldPassport:
             return await self._broker.passport(credential_of(headers), audience)
 
         async def passport_token(audience: str) -> str:
             return (await passport(audience)).token
 
+        def is_familiar() -> bool:
+            credential = credential_of(headers)
+            return credential is not None and self._broker.has_accepted(credential, MAIL_CORE)
+
         call = Call(
             request_id=request_id_from(headers.get(REQUEST_ID_HEADER)),
             deadline=time.monotonic() + self._timeout_s if has_deadline else None,
             passport_for=passport_token,
         )
-        return Admission(call, route, passport)
+        return Admission(
+            call=call,
+            route=route,
+            passport=passport,
+            is_familiar=is_familiar,
+            limiter=self._limiter,
+            client_address=self._addresses.of(peer),
+        )
 
     def _report(self, admission: Admission, seconds: float) -> None:
         record_duration(seconds, service=self._edge, action=admission.route, reason=admission.reason)

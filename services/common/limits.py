@@ -8,8 +8,8 @@ counts is `limits_edge`.
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from operator import attrgetter
+from typing import Final, NamedTuple, Protocol
 
 from services.common.errors import AppError, exhausted
 
@@ -24,8 +24,7 @@ _WHOSE: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """At most `per_minute` requests of a subject in any 60 seconds.
 
     `name` says what kind of subject it is: `key` (a credential), `team`, `address`, `failures`.
@@ -36,8 +35,7 @@ class Limit:
     per_minute: int
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How a subject stands. After `reset_s` seconds the oldest counted request no longer counts."""
 
     limit: Limit
@@ -45,8 +43,7 @@ class Standing:
     reset_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Whether a request may go on. It counts against all of its limits, or, when refused, against none."""
 
     standings: tuple[Standing, ...]
@@ -55,12 +52,15 @@ class Verdict:
     @property
     def tightest(self) -> Standing:
         """The limit to tell a client about: the one that refused, else the one with the least left."""
-        return self.refused or min(self.standings, key=lambda standing: standing.remaining)
+        return self.refused or min(self.standings, key=_remaining)
 
     def raise_when_refused(self) -> None:
         """Raise AppError RESOURCE_EXHAUSTED RATE_LIMIT_EXCEEDED."""
         if self.refused is not None:
             raise refusal(self.refused)
+
+
+_remaining: Final = attrgetter("remaining")
 
 
 class Windows(Protocol):
@@ -77,9 +77,9 @@ class Windows(Protocol):
 
 def judged(standings: tuple[Standing, ...]) -> Verdict:
     """Refuse for the limit with the longest wait. `remaining` is below zero in those that refuse."""
-    refusing = [standing for standing in standings if standing.remaining < 0]
-    if not refusing:
+    if min(map(_remaining, standings)) >= 0:
         return Verdict(standings)
+    refusing = [standing for standing in standings if standing.remaining < 0]
     shown = tuple(Standing(s.limit, max(0, s.remaining), s.reset_s) for s in standings)
     longest = max(refusing, key=lambda standing: standing.reset_s)
     return Verdict(shown, Standing(longest.limit, 0, longest.reset_s))
@@ -103,14 +103,14 @@ def headers_of(verdict: Verdict) -> dict[str, str]:
     `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10) speak of each.
     """
     tightest = verdict.tightest
-    policies = ", ".join(f'"{s.limit.name}";q={s.limit.per_minute};w=60' for s in verdict.standings)
-    states = ", ".join(
-        f'"{s.limit.name}";r={s.remaining};t={math.ceil(s.reset_s)}' for s in verdict.standings
-    )
+    policies, states = [], []
+    for (name, _, per_minute), remaining, reset_s in verdict.standings:
+        policies.append(f'"{name}";q={per_minute};w=60')
+        states.append(f'"{name}";r={remaining};t={math.ceil(reset_s)}')
     return {
         "X-RateLimit-Limit": str(tightest.limit.per_minute),
         "X-RateLimit-Remaining": str(tightest.remaining),
         "X-RateLimit-Reset": str(math.ceil(time.time() + tightest.reset_s)),
-        "RateLimit-Policy": policies,
-        "RateLimit": states,
+        "RateLimit-Policy": ", ".join(policies),
+        "RateLimit": ", ".join(states),
     }

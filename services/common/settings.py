@@ -5,12 +5,13 @@ runbook of the personal agent used them) and are `SecretStr`, so that no repr sh
 """
 
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -49,7 +50,44 @@ class TlsSettings(BaseServiceSettings):
     tls_ca_file: Path
 
 
-class EdgeSettings(TlsSettings):
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(ip_network(value)) for value in values)
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Networks = Annotated[CommaSeparated, AfterValidator(_networks)]
+PerMinute = Annotated[int, Field(ge=1, le=10_000_000)]
+PerMinuteOrPlan = Annotated[int, Field(ge=0, le=10_000_000)]
+
+
+class LimitSettings(BaseServiceSettings):
+    """How much a client may ask of an edge."""
+
+    redis_url: Annotated[str, Field(pattern=r"^((rediss?|valkeys?)://|unix:/)")] | None = Field(
+        default=None, repr=False
+    )
+    """Where replicas count together. Without it each process counts alone."""
+    trusted_proxies: Networks = ()
+    """CIDRs of the proxies whose X-Forwarded-For is believed."""
+    rate_limit_per_minute: PerMinuteOrPlan = 0
+    """Requests of one credential; 0 takes the plan's number."""
+    rate_limit_team_per_minute: PerMinuteOrPlan = 0
+    """Requests of all credentials of a team together; 0 takes the plan's number."""
+    rate_limit_address_per_minute: PerMinute = 120
+    """Requests without a credential from one address."""
+    rate_limit_failures_per_minute: PerMinute = 60
+    """Refused credentials from one address."""
+    max_streams_per_credential: Annotated[int, Field(ge=1, le=10_000)] = 50
+    """Streams that one credential may hold open at one replica."""
+
+
+class EdgeSettings(TlsSettings, LimitSettings):
     """Settings that the three edges share."""
 
     auth_address: str

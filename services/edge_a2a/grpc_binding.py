@@ -26,6 +26,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_status import rpc_status
 
+from services.common.client_address import FORWARDED_HEADER, Peer
 from services.common.edge import REQUEST_ID_HEADER, Admission, Gate
 from services.common.errors import AppError, Kind, internal
 from services.common.grpc_status import to_status
@@ -91,7 +92,13 @@ class _Metadata(dict[str, str]):
     """Invocation metadata, read like HTTP headers."""
 
     def __init__(self, raw: Iterable[tuple[str, Any]] | None) -> None:
-        super().__init__((key.lower(), value) for key, value in raw or () if isinstance(value, str))
+        pairs = [(key.lower(), value) for key, value in raw or () if isinstance(value, str)]
+        super().__init__(pairs)
+        self._pairs = pairs
+
+    def every(self, key: str) -> list[str]:
+        """Every value of a key, in order."""
+        return [value for name, value in self._pairs if name == key.lower()]
 
     def get(self, key: str, default: Any = None) -> Any:
         return super().get(key.lower(), default)
@@ -126,14 +133,15 @@ class _Rim(aio.ServerInterceptor):
 
     def _unary(self, name: str, method: Any) -> Any:
         async def call(request: Any, context: Context) -> Any:
-            return await self._admitted(name, context, lambda: method(request, context))
+            return await self._admitted(name, context, lambda _: method(request, context))
 
         return call
 
     def _stream(self, name: str, method: Any) -> Any:
         # Written out by hand, not yielded: so everything of one call happens in one task and is closed there.
         async def call(request: Any, context: Context) -> None:
-            async def write_all() -> None:
+            async def write_all(admission: Admission) -> None:
+                admission.hold_stream()
                 async with aclosing(method(request, context)) as answers:
                     async for answer in answers:
                         await context.write(answer)
@@ -142,16 +150,15 @@ class _Rim(aio.ServerInterceptor):
 
         return call
 
-    async def _admitted(self, name: str, context: Context, work: Callable[[], Awaitable[Any]]) -> Any:
+    async def _admitted(
+        self, name: str, context: Context, work: Callable[[Admission], Awaitable[Any]]
+    ) -> Any:
         metadata = _Metadata(context.invocation_metadata())
-        with self._gate.admit(metadata, f"GRPC {name}", has_deadline=False) as admission:
-            await context.send_initial_metadata(
-                ((REQUEST_ID_HEADER.lower(), admission.request_id), (VERSION_KEY, PROTOCOL_VERSION))
-            )
+        peer = Peer.of_grpc(context.peer(), metadata.every(FORWARDED_HEADER))
+        with self._gate.admit(metadata, f"GRPC {name}", peer, has_deadline=False) as admission:
             try:
-                _require_version(metadata.get(VERSION_KEY, ""))
-                _owner.set(Owner.of(await admission.authenticate()))
-                return await work()
+                await _enter(metadata, admission, context)
+                return await work(admission)
             except aio.AbortError:
                 admission.reason = "REFUSED"
                 raise
@@ -160,6 +167,20 @@ class _Rim(aio.ServerInterceptor):
             except Exception:  # noqa: BLE001 - the rim: whatever it is, no text of it leaves
                 get_logger().exception("unexpected", route=admission.route)
                 await _abort(context, admission, internal())
+
+
+async def _enter(metadata: _Metadata, admission: Admission, context: Context) -> None:
+    try:
+        _require_version(metadata.get(VERSION_KEY, ""))
+        _owner.set(Owner.of(await admission.authenticate()))
+    finally:  # a refusal too says how the caller stands
+        await context.send_initial_metadata(
+            (
+                (REQUEST_ID_HEADER.lower(), admission.request_id),
+                (VERSION_KEY, PROTOCOL_VERSION),
+                *((name.lower(), value) for name, value in admission.limit_headers().items()),
+            )
+        )
 
 
 def _require_version(version: str) -> None:

@@ -51,6 +51,7 @@ def http_app(
         router,
         gate,
         open_paths=paths,
+        probes=(HEALTH_PATH, READY_PATH),
         max_body_bytes=max_body_bytes,
         # A blocking SendMessage waits for the end of its task, a stream for the end of its events.
         has_deadline=False,

@@ -71,6 +71,7 @@ class HttpJson(RestDispatcher):
     async def _handle_streaming(self, request: Request, handler_func: Any) -> Any:
         async def told(context: ServerCallContext) -> AsyncIterator[Any]:
             try:
+                request.state.admission.hold_stream()
                 async for item in handler_func(context):
                     yield item
             except (AppError, ParseError, UnicodeDecodeError) as error:

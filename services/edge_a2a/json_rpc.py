@@ -94,6 +94,7 @@ class JsonRpc(JsonRpcDispatcher):
         )
         if method not in _STREAMS:
             return _result(rpc_id, await self._process_non_streaming_request(message, context))
+        admission.hold_stream()
         stream = await self._process_streaming_request(rpc_id, message, context)
         return self._create_response(context, _guarded(stream, rpc_id, admission))
 

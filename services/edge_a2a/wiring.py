@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Callable
 
 from protos.mail.v1 import mail_pb2_grpc
+from services.common.client_address import ClientAddresses
 from services.common.edge import MAIL_CORE, Gate
 from services.common.grpc_client import Channel
 from services.common.lifecycle import announce
+from services.common.limits_edge import EdgeLimiter, windows_of
 from services.common.passports import PassportBroker
 from services.common.tls import TlsFiles
 from services.edge_a2a.agent import Agent
@@ -31,10 +33,13 @@ async def serve(
     tls = TlsFiles.of(settings)
     auth = Channel(settings.auth_address, AUTH, tls)
     mail_core = Channel(settings.mail_core_address, MAIL_CORE, tls)
+    limiter = EdgeLimiter(windows_of(settings), settings)
+    broker = PassportBroker(auth)
     try:
-        await _serve(settings, stop, announced, auth, mail_core)
+        async with broker.following():
+            await _serve(settings, stop, announced, auth, mail_core, broker=broker, limiter=limiter)
     finally:
-        await asyncio.gather(auth.close(), mail_core.close())
+        await asyncio.gather(auth.close(), mail_core.close(), limiter.close())
 
 
 async def _serve(
@@ -43,10 +48,15 @@ async def _serve(
     announced: Callable[[dict[str, str]], None],
     auth: Channel,
     mail_core: Channel,
+    *,
+    broker: PassportBroker,
+    limiter: EdgeLimiter,
 ) -> None:
     gate = Gate(
         SERVICE,
-        PassportBroker(auth),
+        broker,
+        limiter,
+        ClientAddresses(settings.trusted_proxies),
         sample_ratio=settings.trace_sample_ratio,
         request_timeout_s=settings.request_timeout_s,
     )

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from protos.mail.v1 import mail_pb2_grpc
 from services.common.asgi_edge import Asgi, EdgeMiddleware
+from services.common.client_address import ClientAddresses
 from services.common.edge import Gate
 from services.common.grpc_client import Channel
 from services.common.lifecycle import announce
+from services.common.limits_edge import EdgeLimiter, windows_of
 from services.common.passports import PassportBroker
 from services.common.tls import TlsFiles
 from services.edge_mcp import health
@@ -43,14 +45,21 @@ def connect(settings: McpSettings) -> Backends:
     )
 
 
-def build_app(settings: McpSettings, backends: Backends, stopping: asyncio.Event) -> Asgi:
+def build_app(
+    settings: McpSettings,
+    backends: Backends,
+    broker: PassportBroker,
+    limiter: EdgeLimiter,
+    stopping: asyncio.Event,
+) -> Asgi:
     """Put the application together, from the inside out."""
     protocol = _protocol_app(settings, backends, stopping)
     guarded = TransportGuard(protocol, settings.transport_security(), health.PATHS)
     return EdgeMiddleware(
         guarded,
-        _gate(settings, backends),
+        _gate(settings, broker, limiter),
         open_paths=health.PATHS,
+        probes=health.PATHS,
         max_body_bytes=settings.max_body_bytes,
     )
 
@@ -75,10 +84,12 @@ def _protocol_app(settings: McpSettings, backends: Backends, stopping: asyncio.E
     )
 
 
-def _gate(settings: McpSettings, backends: Backends) -> Gate:
+def _gate(settings: McpSettings, broker: PassportBroker, limiter: EdgeLimiter) -> Gate:
     return Gate(
         SERVICE,
-        PassportBroker(backends.auth),
+        broker,
+        limiter,
+        ClientAddresses(settings.trusted_proxies),
         sample_ratio=settings.trace_sample_ratio,
         request_timeout_s=settings.request_timeout_s + settings.mcp_operation_wait_s,
     )
@@ -91,13 +102,18 @@ async def serving(settings: McpSettings) -> AsyncIterator[str]:
     Draining tells tools that wait for an operation to answer with what they know.
     """
     backends, stopping = connect(settings), asyncio.Event()
-    server = HttpServer(build_app(settings, backends, stopping), settings.listen, drain_s=settings.drain_s)
+    broker = PassportBroker(backends.auth)
+    limiter = EdgeLimiter(windows_of(settings), settings)
+    app = build_app(settings, backends, broker, limiter, stopping)
+    server = HttpServer(app, settings.listen, drain_s=settings.drain_s)
     try:
         await server.start()
-        yield f"http://{server.address}{MCP_PATH}"
+        async with broker.following():
+            yield f"http://{server.address}{MCP_PATH}"
     finally:
         stopping.set()
         await server.stop()
+        await limiter.close()
         await backends.close()
 
 

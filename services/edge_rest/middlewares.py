@@ -2,7 +2,7 @@
 
 1. `admitted` gives it an id, a trace, a deadline and its one log line, whatever becomes of it;
 2. `with_problems` turns every failure inside into a problem document, so that 1 sees its status;
-3. `authenticated` establishes the caller before a byte of the body is read.
+3. `authenticated` establishes the caller and counts the request before a byte of the body is read.
 
 Size and time of bodies are bounded where bodies are read (parsing.py), those of heads and answers by
 the connection itself (server.py).
@@ -13,7 +13,8 @@ from typing import Final
 
 from aiohttp import web
 
-from services.common.edge import REQUEST_ID_HEADER, Gate
+from services.common.client_address import FORWARDED_HEADER, Peer
+from services.common.edge import REQUEST_ID_HEADER, Admission, Gate
 from services.common.errors import AppError, internal
 from services.common.telemetry import get_logger
 from services.edge_rest.handlers import ADMISSION
@@ -34,7 +35,8 @@ def admitted(gate: Gate, find_route: FindRoute) -> Callable:
         # Paths and methods that nobody serves share one name: logs and metrics hold no client's text.
         name = route.name if route else "unknown"
         has_deadline = route is None or not route.is_stream
-        with gate.admit(request.headers, name, has_deadline=has_deadline) as admission:
+        peer = Peer(request.remote or "", request.headers.getall(FORWARDED_HEADER, ()))
+        with gate.admit(request.headers, name, peer, has_deadline=has_deadline) as admission:
             request[ADMISSION] = admission
             response = await handler(request)
             admission.status = response.status
@@ -70,17 +72,26 @@ def authenticated(find_route: FindRoute) -> Callable:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         route = find_route(request)
-        if route is not None and route.is_private:
-            await request[ADMISSION].authenticate()
+        await _enter(request[ADMISSION], route)
         return await handler(request)
 
     return middleware
+
+
+async def _enter(admission: Admission, route: Route | None) -> None:
+    if route is not None and route.is_private:
+        await admission.authenticate()
+        if route.is_stream:
+            admission.hold_stream()
+    elif route is None or not route.is_probe:
+        await admission.count_openly()
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Put on every answer what every answer carries; a signal, because streams begin inside handlers."""
     if ADMISSION in request:
         response.headers[REQUEST_ID_HEADER] = request[ADMISSION].request_id
+        response.headers.update(request[ADMISSION].limit_headers())
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Server"] = "mailwarden"  # in place of the versions of what it is made of
     if request.path.startswith(_PRIVATE_PREFIX):

@@ -8,6 +8,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from protos.auth.v1 import auth_pb2
 from protos.mail.v1 import resources_pb2
 from services.common.errors import TABLE, AppError, Kind
+from services.common.limits import REFUSED
 from services.common.policy import policy_of
 from services.common.problem import CONTENT_TYPE as PROBLEM_JSON
 from services.common.problem import problem_of
@@ -59,10 +60,18 @@ _REQUEST_ID: Final[Json] = {
 _LOCATION: Final[Json] = {"description": "Path of the operation.", "schema": {"type": "string"}}
 _RETRY_AFTER: Final[Json] = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
 _CHALLENGE: Final[Json] = {"description": "How to authenticate (RFC 6750).", "schema": {"type": "string"}}
+_LIMITS: Final[Json] = {
+    f"X-RateLimit-{name}": {"description": text, "schema": {"type": "integer", "minimum": 0}}
+    for name, text in {
+        "Limit": "Requests in any 60 seconds, of the credential or of its team: whichever has less left.",
+        "Remaining": "How many of them are left.",
+        "Reset": "Unix time in seconds from which on more are left.",
+    }.items()
+}
 
 _HEADERS: Final[Mapping[int, Json]] = {
     401: {"WWW-Authenticate": _CHALLENGE},
-    429: {"Retry-After": _RETRY_AFTER},
+    429: {"Retry-After": _RETRY_AFTER, **_LIMITS},
     503: {"Retry-After": _RETRY_AFTER},
 }
 _HTTP_TITLES: Final[Mapping[int, str]] = {
@@ -97,11 +106,12 @@ def _success(route: Route) -> Json:
         assert isinstance(example, resources_pb2.Operation)  # noqa: S101 - only operations are watched
         media = {"schema": {"type": "string"}, "example": operation_event(example).decode()}
         text = "Events named `operation` with an Operation as data; comments are signs of life."
-        return _answer(text, content={EVENT_STREAM: media})
+        return _answer(text, _LIMITS, {EVENT_STREAM: media})
     media = {"schema": {"$ref": SCHEMAS + route.answer.name}, "example": to_dict(example)}
     if route.takes_idempotency_key:
-        return _answer("The work has been taken on.", {"Location": _LOCATION}, {"application/json": media})
-    return _answer("The answer.", content={"application/json": media})
+        headers = {"Location": _LOCATION, **_LIMITS}
+        return _answer("The work has been taken on.", headers, {"application/json": media})
+    return _answer("The answer.", _LIMITS, {"application/json": media})
 
 
 def _answer(text: str, headers: Json | None = None, content: Json | None = None) -> Json:
@@ -125,6 +135,7 @@ def _refusals(route: Route) -> dict[int, dict[str, Kind]]:
 def _reasons(route: Route) -> Iterator[tuple[Kind, str]]:
     if route.rpc is None:
         yield from [(Kind.UNAVAILABLE, "NOT_READY")] if route.handler == "ready" else []
+        yield from [] if route.is_probe else [_RATE]
         return
     for kind, reasons in reasons_of(route.rpc).items():
         yield from ((kind, reason) for reason in reasons)
@@ -142,8 +153,10 @@ def _reasons_of_the_edge(route: Route) -> Iterator[tuple[Kind, str]]:
         yield Kind.INVALID_ARGUMENT, "JSON_INVALID"
     if route.is_stream:
         yield Kind.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS"
+    yield _RATE
 
 
+_RATE: Final = (Kind.RESOURCE_EXHAUSTED, REFUSED)
 _EVERYWHERE: Final = (
     (Kind.UNAVAILABLE, "AUTH_DOWN"),
     (Kind.UNAVAILABLE, "MAIL_CORE_DOWN"),

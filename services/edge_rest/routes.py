@@ -23,6 +23,7 @@ from services.edge_rest.schemas import (
 
 _AUTH: Final = auth_pb2.DESCRIPTOR.services_by_name["AuthService"].methods_by_name
 _MAIL: Final = mail_pb2.DESCRIPTOR.services_by_name["MailService"].methods_by_name
+_PROBES: Final = frozenset({"health", "ready"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,11 @@ class Route:
     def is_private(self) -> bool:
         """Whether a credential is needed."""
         return self.rpc is not None
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether it is asked by who watches over us, and so never refused for being asked often."""
+        return self.page in _PROBES
 
     @property
     def answer(self) -> Descriptor | None:

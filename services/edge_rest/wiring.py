@@ -11,9 +11,11 @@ from aiohttp import web
 
 from protos.auth.v1 import auth_pb2_grpc
 from protos.mail.v1 import mail_pb2_grpc
+from services.common.client_address import ClientAddresses
 from services.common.edge import Gate
 from services.common.grpc_client import Channel
 from services.common.lifecycle import announce, split_address
+from services.common.limits_edge import EdgeLimiter, windows_of
 from services.common.passports import PassportBroker
 from services.common.tls import TlsFiles
 from services.edge_rest.events import Feeds
@@ -50,9 +52,13 @@ def connect(settings: RestSettings) -> Backends:
 
 def build_app(settings: RestSettings, backends: Backends) -> web.Application:
     """Put the application together."""
+    limiter = EdgeLimiter(windows_of(settings), settings)
+    broker = PassportBroker(backends.auth)
     gate = Gate(
         SERVICE,
-        PassportBroker(backends.auth),
+        broker,
+        limiter,
+        ClientAddresses(settings.trusted_proxies),
         sample_ratio=settings.trace_sample_ratio,
         request_timeout_s=settings.request_timeout_s,
     )
@@ -75,9 +81,16 @@ def build_app(settings: RestSettings, backends: Backends) -> web.Application:
         client_max_size=settings.max_body_bytes,
     )
     add_routes(app.router, handlers)
+    app.cleanup_ctx.append(lambda _app: _following(broker))
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(lambda _app: _close(feeds))
+    app.on_cleanup.append(lambda _app: limiter.close())
     return app
+
+
+async def _following(broker: PassportBroker) -> AsyncIterator[None]:
+    async with broker.following():
+        yield
 
 
 async def _close(feeds: Feeds) -> None:

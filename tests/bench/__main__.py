@@ -16,6 +16,7 @@ from tests.bench.measuring import Plan, measure
 from tests.bench.table import show
 from tests.system import running_system
 
+_NO_LIMIT = "10000000"
 _COLUMNS = 130
 
 
@@ -35,7 +36,10 @@ def main() -> None:
 
 
 def _run(folder: Path, plan: Plan, console: Console) -> None:
-    with console.status("starting the system") as status, running_system(folder) as system:
+    with (
+        console.status("starting the system") as status,
+        running_system(folder, RATE_LIMIT_PER_MINUTE=_NO_LIMIT) as system,
+    ):
         status.update("reading the sandbox's mailbox")
         scan(system)
         with contenders(system) as all_of_them, child("load") as load:
@@ -46,7 +50,9 @@ def _run(folder: Path, plan: Plan, console: Console) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement; default: %(default)s")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="of each measurement; default: %(default)s"
+    )
     parser.add_argument("--connections", type=int, default=32, help="default: %(default)s")
     if hasattr(os, "sched_setaffinity"):
         parser.add_argument("--one-cpu", action="store_true", help="everything on one processor")

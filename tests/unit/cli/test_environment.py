@@ -16,6 +16,7 @@ from services.cli.environment import OWNERS, ROOT, environment_of
         ("MCP_ENABLE_MUTATION_TOOLS", {"edge_mcp"}),
         ("MCP_RESOURCE_SERVER_URL", {"auth", "edge_mcp"}),
         ("SANDBOX_QUOTA_TABLE", {"sandbox"}),
+        ("REDIS_URL", {"edge_rest", "edge_mcp", "edge_a2a"}),
         ("LOG_LEVEL", set(OWNERS)),
         ("HTTPS_PROXY", set(OWNERS)),
     ],
