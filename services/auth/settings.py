@@ -45,6 +45,7 @@ class AuthSettings(DatabaseSettings):
     auth_jwt_audience: Name = ""
     auth_jwt_algorithms: str = ""
     auth_jwt_leeway_s: Annotated[float, Field(ge=0, le=MAX_LEEWAY_S)] = 30.0
+    audit_retention_days: Annotated[int, Field(ge=1, le=365)] = 90
     passport_key_file: Path
     passport_key_previous_file: Path | None = None
 

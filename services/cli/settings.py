@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.common.settings import read_settings
@@ -21,6 +22,7 @@ class CliSettings(BaseSettings):
     tls_key_file: Path | None = None
     tls_ca_file: Path | None = None
     google_token_file: Path = Path("token.json")
+    mailwarden_api_key: SecretStr = SecretStr("")
 
 
 def cli_settings() -> CliSettings:

@@ -32,7 +32,9 @@ _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 _SCOPES: Final = re.compile(r"(?:[a-z_]{1,40}:[a-z_]{1,20}(?: |$)){0,16}")
 _HINT: Final = re.compile(r"[0-9a-f]{8}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_ROUTE: Final = re.compile(r"(?:[A-Z]{3,7} )?[a-z0-9/{}_.*-]{1,80}|[a-z]{1,16}\.[A-Za-z]{1,48}|unknown")
+_ROUTE: Final = re.compile(
+    r"[A-Z]{3,7} (?:/[a-z0-9/{}_.*-]{0,80}|[a-z]{1,16})|[a-z]{1,16}\.[A-Za-z]{1,48}|unknown"
+)
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
 FACTS: Final[Mapping[str, re.Pattern[str]]] = {
     "count": _NUMBER,
@@ -94,6 +96,10 @@ class AuditEvent:
     facts: Mapping[str, str] = field(default_factory=dict)
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def with_credential(self, credential: str) -> "AuditEvent":
+        """The same, done with a credential whose caller was never established."""
+        return replace(self, credential=credential)
 
     @property
     def chain(self) -> str:

@@ -25,6 +25,7 @@ from services.common.tracing import current_trace, parse_traceparent, span, star
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 API_KEY_HEADER: Final = "X-API-Key"
 MAIL_CORE: Final = "mail_core"
+REFUSED_STATUSES: Final = frozenset({401, 403})
 _BAD_CREDENTIAL: Final = frozenset({Kind.UNAUTHENTICATED, Kind.INVALID_ARGUMENT})
 
 
@@ -95,6 +96,10 @@ class Admission:
         verdict.raise_when_refused()
 
 
+OnRefused = Callable[[Call, Caller | None, str, str], None]
+"""Told of requests that were answered with 401 or 403: call, caller, route, reason. It must not wait."""
+
+
 class Gate:
     """Lets requests in at one edge."""
 
@@ -107,7 +112,9 @@ class Gate:
         *,
         sample_ratio: float,
         request_timeout_s: float,
+        on_refused: OnRefused | None = None,
     ) -> None:
+        self._on_refused = on_refused
         self._edge = edge
         self._broker = broker
         self._limiter = limiter
@@ -163,6 +170,8 @@ class Gate:
         )
 
     def _report(self, admission: Admission, seconds: float) -> None:
+        if self._on_refused is not None and admission.status in REFUSED_STATUSES:
+            self._on_refused(admission.call, admission.caller, admission.route, admission.reason)
         record_duration(seconds, service=self._edge, action=admission.route, reason=admission.reason)
         trace = current_trace()
         self._log.info(

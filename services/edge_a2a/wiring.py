@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
+from protos.auth.v1 import auth_pb2_grpc
 from protos.mail.v1 import mail_pb2_grpc
+from services.common.audit_recorder import AuditRecorder
 from services.common.client_address import ClientAddresses
 from services.common.edge import MAIL_CORE, Gate
 from services.common.grpc_client import Channel
@@ -33,11 +35,14 @@ async def serve(
     tls = TlsFiles.of(settings)
     auth = Channel(settings.auth_address, AUTH, tls)
     mail_core = Channel(settings.mail_core_address, MAIL_CORE, tls)
-    limiter = EdgeLimiter(windows_of(settings), settings)
+    recorder = AuditRecorder(SERVICE, auth_pb2_grpc.AuditServiceStub(auth).AppendEvents)
+    limiter = EdgeLimiter(windows_of(settings), settings, recorder.limit_hit)
     broker = PassportBroker(auth)
     try:
-        async with broker.following():
-            await _serve(settings, stop, announced, auth, mail_core, broker=broker, limiter=limiter)
+        async with broker.following(), recorder.recording():
+            await _serve(
+                settings, stop, announced, auth, mail_core, broker=broker, limiter=limiter, recorder=recorder
+            )
     finally:
         await asyncio.gather(auth.close(), mail_core.close(), limiter.close())
 
@@ -51,6 +56,7 @@ async def _serve(
     *,
     broker: PassportBroker,
     limiter: EdgeLimiter,
+    recorder: AuditRecorder,
 ) -> None:
     gate = Gate(
         SERVICE,
@@ -59,6 +65,7 @@ async def _serve(
         ClientAddresses(settings.trusted_proxies),
         sample_ratio=settings.trace_sample_ratio,
         request_timeout_s=settings.request_timeout_s,
+        on_refused=recorder.refused,
     )
     mail = mail_pb2_grpc.MailServiceStub(mail_core)
     operations = Operations(mail)

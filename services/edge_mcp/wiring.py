@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from protos.auth.v1 import auth_pb2_grpc
 from protos.mail.v1 import mail_pb2_grpc
 from services.common.asgi_edge import Asgi, EdgeMiddleware
+from services.common.audit_recorder import AuditRecorder
 from services.common.client_address import ClientAddresses
 from services.common.edge import Gate
 from services.common.grpc_client import Channel
@@ -51,13 +53,15 @@ def build_app(
     broker: PassportBroker,
     limiter: EdgeLimiter,
     stopping: asyncio.Event,
+    *,
+    recorder: AuditRecorder,
 ) -> Asgi:
     """Put the application together, from the inside out."""
     protocol = _protocol_app(settings, backends, stopping)
     guarded = TransportGuard(protocol, settings.transport_security(), health.PATHS)
     return EdgeMiddleware(
         guarded,
-        _gate(settings, broker, limiter),
+        _gate(settings, broker, limiter, recorder),
         open_paths=health.PATHS,
         probes=health.PATHS,
         max_body_bytes=settings.max_body_bytes,
@@ -84,7 +88,9 @@ def _protocol_app(settings: McpSettings, backends: Backends, stopping: asyncio.E
     )
 
 
-def _gate(settings: McpSettings, broker: PassportBroker, limiter: EdgeLimiter) -> Gate:
+def _gate(
+    settings: McpSettings, broker: PassportBroker, limiter: EdgeLimiter, recorder: AuditRecorder
+) -> Gate:
     return Gate(
         SERVICE,
         broker,
@@ -92,6 +98,7 @@ def _gate(settings: McpSettings, broker: PassportBroker, limiter: EdgeLimiter) -
         ClientAddresses(settings.trusted_proxies),
         sample_ratio=settings.trace_sample_ratio,
         request_timeout_s=settings.request_timeout_s + settings.mcp_operation_wait_s,
+        on_refused=recorder.refused,
     )
 
 
@@ -103,12 +110,13 @@ async def serving(settings: McpSettings) -> AsyncIterator[str]:
     """
     backends, stopping = connect(settings), asyncio.Event()
     broker = PassportBroker(backends.auth)
-    limiter = EdgeLimiter(windows_of(settings), settings)
-    app = build_app(settings, backends, broker, limiter, stopping)
+    recorder = AuditRecorder(SERVICE, auth_pb2_grpc.AuditServiceStub(backends.auth).AppendEvents)
+    limiter = EdgeLimiter(windows_of(settings), settings, recorder.limit_hit)
+    app = build_app(settings, backends, broker, limiter, stopping, recorder=recorder)
     server = HttpServer(app, settings.listen, drain_s=settings.drain_s)
     try:
         await server.start()
-        async with broker.following():
+        async with broker.following(), recorder.recording():
             yield f"http://{server.address}{MCP_PATH}"
     finally:
         stopping.set()

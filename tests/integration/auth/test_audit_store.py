@@ -24,7 +24,8 @@ from tests.postgres import Databases
 
 NOW = datetime.now(UTC)
 SWAP = "swap"
-SHIFT_A_MICROSECOND = "UPDATE audit_events SET event_time = event_time + interval '1 us' WHERE team_id = %(team)s AND sequence = 5"
+SHIFT = "UPDATE audit_events SET event_time = event_time + interval '1 us'"
+SHIFT_A_MICROSECOND = SHIFT + " WHERE team_id = %(team)s AND sequence = 5"
 
 
 @dataclass
@@ -200,7 +201,8 @@ async def test_an_event_out_of_its_place_is_not_let_in(world: World) -> None:
             await connection.execute(
                 sa.text(
                     "INSERT INTO audit_events SELECT team_id, 7, gen_random_uuid(), event_time, action,"
-                    " resource, actor, credential, edge, request_id, outcome, reason, facts, hash FROM audit_events"
+                    " resource, actor, credential, edge, request_id, outcome, reason, facts, hash"
+                    " FROM audit_events"
                 )
             )
 

@@ -1,0 +1,60 @@
+"""`mailwarden audit`: whether the log holds, and a copy of it."""
+
+import sys
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import aiohttp
+from rich.console import Console
+
+from services.cli.failure import Failure
+from services.cli.remote import find_operator
+from services.cli.settings import cli_settings
+
+_CONNECT_S: Final = 10
+
+
+async def verify_audit(data_dir: Path, team_id: str) -> int:
+    """Verify chains and name the first row that does not fit. Exit code 1 when there is one."""
+    found = await find_operator(data_dir, cli_settings()).verify_audit(team_id)
+    console = Console(highlight=False, soft_wrap=True)
+    if found.intact:
+        console.print(f"intact: {found.event_count} events verified")
+        return 0
+    console.print(
+        f"BROKEN: team {found.broken_team_id}, sequence {found.broken_sequence}: {found.problem.lower()}"
+        f" ({found.event_count} events before it are as they were)"
+    )
+    return 1
+
+
+async def export_audit(url: str, api_key: str, output: Path | None, *, action: str) -> int:
+    """Write a team's log as JSON lines, from the REST edge, with a key that holds `audit:read`."""
+    if not api_key:
+        raise Failure("set MAILWARDEN_API_KEY to a key that holds the scope audit:read")
+    try:
+        if output is None:
+            return await _copy(url, api_key, action, sys.stdout.buffer)
+        with output.open("wb") as file:
+            return await _copy(url, api_key, action, file)
+    except OSError as error:
+        raise Failure(f"the export failed: {error}") from error
+
+
+async def _copy(url: str, api_key: str, action: str, target: BinaryIO) -> int:
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
+    query = {"action": action} if action else {}
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as session,
+        session.get(
+            f"{url.rstrip('/')}/v1/audit/export", params=query, headers={"X-API-Key": api_key}
+        ) as response,
+    ):
+        if response.status != 200:  # noqa: PLR2004  any other is a problem document
+            problem = await response.json(content_type=None)
+            raise Failure(f"{url} says: {problem.get('detail')} ({problem.get('reason')})")
+        async for line in response.content:
+            if line.startswith(b'{"error"'):
+                raise Failure("the export broke off; run it again")
+            target.write(line)
+    return 0
