@@ -107,3 +107,18 @@ async def test_a_server_that_stalls_holds_requests_up_for_the_timeout_only(
     finally:
         os.kill(valkey._process.pid, signal.SIGCONT)
     assert replica.is_alone
+
+
+async def test_a_request_costs_one_script_and_a_refused_one_nothing(
+    shared: SharedWorld, valkey: ValkeyServer
+) -> None:
+    """Both limits and what the headers need come with it."""
+    key, team = a_limit(5), a_limit(300, "team")
+    await shared.windows.admit((a_limit(1),))
+    with valkey.client() as client:
+        client.config_resetstat()
+        for _ in range(20):
+            await shared.windows.admit((key, team))
+        calls = {name: stats["calls"] for name, stats in client.info("commandstats").items()}
+    assert calls["cmdstat_evalsha"] == 5
+    assert not {"cmdstat_script|load", "cmdstat_eval", "cmdstat_ping"} & calls.keys()
