@@ -10,6 +10,7 @@ from rich.console import Console
 
 from services.cli.failure import Failure
 from services.cli.plan import Ports
+from services.cli.team_commands import add_keys, add_team
 
 Command = Callable[[argparse.Namespace], Awaitable[int]]
 DEFAULT_FOLDER = Path(".data/up")
@@ -38,8 +39,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_up(commands)
     _add_demo(commands)
-    _add_keys(commands)
+    add_keys(commands, DEFAULT_FOLDER)
+    add_team(commands, DEFAULT_FOLDER)
     _add_mailbox(commands)
+    _add_audit(commands)
     _add_certs(commands)
     return parser
 
@@ -74,18 +77,6 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:  # type: ignore[typ
     parser.set_defaults(run=_demo)
 
 
-def _add_keys(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
-    verbs = commands.add_parser("keys", help="API keys of a running system").add_subparsers(
-        metavar="VERB", required=True
-    )
-    parser = verbs.add_parser("create", help="make a key and print it once")
-    parser.add_argument("--label", required=True, help="what the key is for")
-    parser.add_argument("--scope", action="append", default=[], help="repeatable; default: all scopes")
-    parser.add_argument("--read-only", action="store_true", help="the key can change nothing")
-    parser.add_argument("--data-dir", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
-    parser.set_defaults(run=_create_key)
-
-
 def _add_mailbox(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     verbs = commands.add_parser("mailbox", help="mailboxes of a running system").add_subparsers(
         metavar="VERB", required=True
@@ -100,6 +91,23 @@ def _add_mailbox(commands: argparse._SubParsersAction) -> None:  # type: ignore[
     )
     parser.add_argument("--data-dir", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
     parser.set_defaults(run=_import_mailbox)
+
+
+def _add_audit(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    verbs = commands.add_parser("audit", help="the audit log of a running system").add_subparsers(
+        metavar="VERB", required=True
+    )
+    parser = verbs.add_parser(
+        "verify", help="compute the chains again; exit code 1 names what was tampered with"
+    )
+    parser.add_argument("--team", default="", help="id of a team; default: all, the system's own included")
+    parser.add_argument("--data-dir", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
+    parser.set_defaults(run=_verify_audit)
+    parser = verbs.add_parser("export", help="write a team's log as JSON lines; needs $MAILWARDEN_API_KEY")
+    parser.add_argument("--url", default="http://127.0.0.1:8000", help="REST edge; default: %(default)s")
+    parser.add_argument("--action", default="", help="only this action; key.* for all that begin so")
+    parser.add_argument("--output", type=Path, help="file to write; default: standard output")
+    parser.set_defaults(run=_export_audit)
 
 
 def _add_certs(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
@@ -133,18 +141,26 @@ async def _demo(options: argparse.Namespace) -> int:
     return await demo(options.corpus, _console())
 
 
-async def _create_key(options: argparse.Namespace) -> int:
-    from services.cli.remote import create_key
-
-    return await create_key(options.data_dir, options.label, options.scope, read_only=options.read_only)
-
-
 async def _import_mailbox(options: argparse.Namespace) -> int:
     from services.cli.remote import import_mailbox
 
     return await import_mailbox(
         options.data_dir, options.token_file, options.unsubscribed, options.sent_links
     )
+
+
+async def _verify_audit(options: argparse.Namespace) -> int:
+    from services.cli.audit import verify_audit
+
+    return await verify_audit(options.data_dir, options.team)
+
+
+async def _export_audit(options: argparse.Namespace) -> int:
+    from services.cli.audit import export_audit
+    from services.cli.settings import cli_settings
+
+    key = cli_settings().mailwarden_api_key.get_secret_value()
+    return await export_audit(options.url, key, options.output, action=options.action)
 
 
 async def _certs(options: argparse.Namespace) -> int:

@@ -1,8 +1,9 @@
 """What an operator asks of a running system, known to it by the `cli` certificate."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from protos.mail.v1 import mail_pb2, mail_pb2_grpc
@@ -20,29 +21,34 @@ class Operator:
     mail_core_address: str
     tls: TlsFiles
 
-    async def create_key(
-        self, label: str, scopes: Sequence[str] = (), *, read_only: bool = False
-    ) -> auth_pb2.CreateApiKeyResponse:
-        """Make an API key of the default team."""
-        request = auth_pb2.CreateApiKeyRequest(
-            label=label, scopes=scopes, restrictions=auth_pb2.Restrictions(read_only=read_only)
-        )
+    async def create_key(self, request: auth_pb2.CreateApiKeyRequest) -> auth_pb2.CreateApiKeyResponse:
+        """Make an API key."""
+        async with self.auth() as auth:
+            return await auth.CreateApiKey(request)
+
+    async def verify_audit(self, team_id: str = "") -> auth_pb2.VerifyAuditResponse:
+        """Compute the chains of the audit log again: one team's, or all."""
+        async with self.auth() as auth:
+            return await auth.VerifyAudit(auth_pb2.VerifyAuditRequest(team_id=team_id))
+
+    @contextlib.asynccontextmanager
+    async def auth(self) -> AsyncIterator[Any]:
+        """Ask auth: gives a stub of AuthAdminService. Raises Failure with what auth says."""
         async with self._channel(self.auth_address, "auth") as channel:
-            return await auth_pb2_grpc.AuthAdminServiceStub(channel).CreateApiKey(request)
+            yield auth_pb2_grpc.AuthAdminServiceStub(channel)
 
     async def import_mailbox(
         self, token_json: str, unsubscribed_methods_json: str = "", sent_unsubscribe_links_json: str = ""
     ) -> mail_pb2.ImportMailboxResponse:
         """Connect a mailbox to the default team from the content of the personal agent's files."""
-        async with self._channel(self.auth_address, "auth") as channel:
-            answer = await auth_pb2_grpc.AuthAdminServiceStub(channel).GetDefaultTeam(
-                auth_pb2.GetDefaultTeamRequest()
-            )
+        async with self.auth() as auth:
+            answer = await auth.GetDefaultTeam(auth_pb2.GetDefaultTeamRequest())
         request = mail_pb2.ImportMailboxRequest(
             team_id=answer.team.id,
             token_json=token_json,
             unsubscribed_methods_json=unsubscribed_methods_json,
             sent_unsubscribe_links_json=sent_unsubscribe_links_json,
+            max_mailboxes=answer.team.limits.max_mailboxes,
         )
         async with self._channel(self.mail_core_address, "mail_core") as channel:
             return await mail_pb2_grpc.MailAdminServiceStub(channel).ImportMailbox(request)

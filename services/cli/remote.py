@@ -1,7 +1,6 @@
 """Commands that talk to a system which is already running, here or elsewhere."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -15,15 +14,6 @@ from services.common.tls import TlsFiles
 
 _UNSUBSCRIBED = Path("data/unsubscribed_methods.json")
 _SENT_LINKS = Path("data/sent_unsubscribe_links.json")
-
-
-async def create_key(data_dir: Path, label: str, scopes: Sequence[str], *, read_only: bool) -> int:
-    """Make an API key and print it; nobody can read it again."""
-    answer = await find_operator(data_dir, cli_settings()).create_key(label, scopes, read_only=read_only)
-    # The secret alone on standard output, so that it can be piped.
-    Console(stderr=True).print(f"key {answer.key_id} ({label}); this secret is shown once:", highlight=False)
-    print(answer.secret)  # noqa: T201
-    return 0
 
 
 async def import_mailbox(

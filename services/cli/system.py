@@ -17,6 +17,7 @@ from services.cli.certificates import CertificateFolder, ensure_certificates, ut
 from services.cli.failure import Failure
 from services.cli.plan import EDGES, HOST, STOP_ORDER, Plan, Ports
 from services.cli.postgres import Cluster
+from services.cli.printed_key import make_printed_key
 from services.cli.programs import run
 from services.cli.provisioning import Credentials, Database, provision
 from services.cli.supervisor import Observer, Supervisor
@@ -73,7 +74,7 @@ class System:
         databases, google = await self._databases_and_sandbox()
         auth, mail_core = await self._backends(databases, google.get("google", ""))
         operator = operator_of(folder.certificates, auth, mail_core)
-        self.api_key = (await operator.create_key("mailwarden up")).secret
+        self.api_key = await make_printed_key(operator)
         if google:
             await self._import_sandbox_mailbox(google["google"], operator)
         self.endpoints = await self._edges(auth, mail_core, google)

@@ -9,10 +9,18 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.auth.v1 import auth_pb2
 from protos.mail.v1 import mail_pb2, resources_pb2
-from services.edge_rest.schemas import AvailabilityBody, MeetingIntervalsBody, ScanBody, UnsubscribeBody
+from services.edge_rest.schemas import (
+    AvailabilityBody,
+    KeyBody,
+    MeetingIntervalsBody,
+    RotateBody,
+    ScanBody,
+    UnsubscribeBody,
+)
 
 MAILBOX_ID: Final = "6f1c2a34-8f0e-4d0b-9a53-0d4a5f1b7c21"
 SUBSCRIPTION_ID: Final = "b7d0c1e2-4a3f-4c55-8e1d-2f9a6b3c4d5e"
+KEY_ID: Final = "9c4e1f20-1a2b-4c3d-8e5f-60718293a4b5"
 OPERATION_ID: Final = "0b9f6f6e-52a7-4b8e-bb7e-6a1d6d3f9a10"
 REQUEST_ID: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -55,17 +63,47 @@ _OPERATION: Final = resources_pb2.Operation(
     request_id="scan-2026-03-10",
 )
 
+_TEAM: Final = auth_pb2.Team(
+    id="2f5b6a1c-7d8e-4f90-a1b2-c3d4e5f60718",
+    name="default",
+    plan="pro",
+    limits=auth_pb2.Limits(
+        requests_per_minute=300,
+        team_requests_per_minute=1_500,
+        max_keys=20,
+        max_mailboxes=5,
+        max_inboxes=100,
+    ),
+    create_time=_at(1, 8),
+)
+_KEY: Final = auth_pb2.ApiKey(
+    id=KEY_ID,
+    label="ci",
+    hint="5f0c9a1b",
+    scopes=["mail:scan", "unsubscribe:read"],
+    restrictions=auth_pb2.Restrictions(read_only=True),
+    create_time=_at(1, 8),
+    creator="operator",
+)
+_SECRET: Final = "ma_" + "x" * 43
+
 ANSWERS: Final[Mapping[str, Message]] = {
     "GetMeResponse": auth_pb2.GetMeResponse(
         caller=auth_pb2.Caller(
-            team=auth_pb2.Team(id="2f5b6a1c-7d8e-4f90-a1b2-c3d4e5f60718", name="default"),
-            principal="key:9c4e1f20-1a2b-4c3d-8e5f-60718293a4b5",
-            key_id="9c4e1f20-1a2b-4c3d-8e5f-60718293a4b5",
+            team=_TEAM,
+            principal=f"key:{KEY_ID}",
+            key_id=KEY_ID,
+            roots=[f"key:{KEY_ID}", f"team:{_TEAM.id}"],
             credential_kind=auth_pb2.CREDENTIAL_KIND_API_KEY,
             scopes=["mail:scan", "unsubscribe:read"],
             restrictions=auth_pb2.Restrictions(),
         )
     ),
+    "GetTeamResponse": auth_pb2.GetTeamResponse(team=_TEAM, key_count=3),
+    "ListKeysResponse": auth_pb2.ListKeysResponse(keys=[_KEY]),
+    "CreateKeyResponse": auth_pb2.CreateKeyResponse(key=_KEY, secret=_SECRET),
+    "RotateKeyResponse": auth_pb2.RotateKeyResponse(key=_KEY, secret=_SECRET, replaced=_KEY),
+    "RevokeKeyResponse": auth_pb2.RevokeKeyResponse(key=_KEY),
     "ListMailboxesResponse": mail_pb2.ListMailboxesResponse(
         mailboxes=[
             resources_pb2.Mailbox(
@@ -110,6 +148,8 @@ ANSWERS: Final[Mapping[str, Message]] = {
 }
 
 BODIES: Final[Mapping[type, dict[str, Any]]] = {
+    KeyBody: {"label": "ci", "scopes": ["mail:scan"], "ttl_minutes": 60},
+    RotateBody: {"overlap_minutes": 60},
     ScanBody: {"dry_run": True},
     UnsubscribeBody: {"subscription_ids": [SUBSCRIPTION_ID]},
     AvailabilityBody: {"start": "2026-03-10T09:00:00+01:00", "end": "2026-03-10T13:00:00+01:00"},

@@ -16,12 +16,17 @@ from services.common.edge import Admission
 from services.common.errors import AppError, unavailable
 from services.common.problem import problem_of
 from services.common.proto_json import to_dict
+from services.edge_rest.audit_view import asked_export, asked_page, line_of, page_of
 from services.edge_rest.events import EventStream, Feeds
 from services.edge_rest.parsing import BodyReader, idempotency_key, path_id, read_query
 from services.edge_rest.schemas import (
+    AuditQuery,
     AvailabilityBody,
+    ExportQuery,
+    KeyBody,
     MeetingIntervalsBody,
     PageQuery,
+    RotateBody,
     ScanBody,
     SubscriptionsQuery,
     UnsubscribeBody,
@@ -29,6 +34,7 @@ from services.edge_rest.schemas import (
 
 ADMISSION: Final = web.RequestKey("admission", Admission)
 JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
 
 
 class Peer(Protocol):
@@ -41,10 +47,12 @@ class Peer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
-    """What the routes do. `auth` and `mail` are stubs of AuthService and MailService."""
+    """What the routes do. `auth`, `mail` and `audit` are stubs of their services."""
 
     auth: Any
+    team: Any
     mail: Any
+    audit: Any
     peers: Mapping[str, Peer]
     bodies: BodyReader
     feeds: Feeds
@@ -71,6 +79,51 @@ class Handlers:
 
     async def get_me(self, _request: web.Request) -> web.Response:
         return shown(await self.auth.GetMe(auth_pb2.GetMeRequest()))
+
+    async def list_events(self, request: web.Request) -> web.Response:
+        answer = await self.audit.ListEvents(asked_page(read_query(request, AuditQuery)))
+        return web.Response(body=orjson.dumps(page_of(answer).model_dump()), content_type=JSON)
+
+    async def export_events(self, request: web.Request) -> web.StreamResponse:
+        """Send events as lines. A line with `error` in place of an event says that the rest is missing."""
+        asked = asked_export(read_query(request, ExportQuery))
+        team_id = (await request[ADMISSION].authenticate()).team_id
+        response = web.StreamResponse(headers={"Content-Type": NDJSON})
+        try:
+            async for answer in self.audit.ExportEvents(asked):
+                if not response.prepared:
+                    await response.prepare(request)
+                await response.write(line_of(answer.event, team_id))
+        except AppError as error:
+            if not response.prepared:
+                raise
+            await response.write(orjson.dumps({"error": _problem_body(request, error)}) + b"\n")
+        except ConnectionError:
+            return response  # the client has gone
+        if not response.prepared:
+            await response.prepare(request)
+        await response.write_eof()
+        return response
+
+    async def get_team(self, _request: web.Request) -> web.Response:
+        return shown(await self.team.GetTeam(auth_pb2.GetTeamRequest()))
+
+    async def list_keys(self, request: web.Request) -> web.Response:
+        query = read_query(request, PageQuery)
+        asked = auth_pb2.ListKeysRequest(page_size=query.page_size or 0, page_token=query.page_token)
+        return shown(await self.team.ListKeys(asked))
+
+    async def create_key(self, request: web.Request) -> web.Response:
+        body = await self.bodies.read(request, KeyBody)
+        return secret(await self.team.CreateKey(body.to_proto()))
+
+    async def rotate_key(self, request: web.Request) -> web.Response:
+        body = await self.bodies.read(request, RotateBody)
+        return secret(await self.team.RotateKey(body.to_proto(path_id(request, "key_id"))))
+
+    async def revoke_key(self, request: web.Request) -> web.Response:
+        asked = auth_pb2.RevokeKeyRequest(key_id=path_id(request, "key_id"))
+        return shown(await self.team.RevokeKey(asked))
 
     async def list_mailboxes(self, request: web.Request) -> web.Response:
         query = read_query(request, PageQuery)
@@ -146,6 +199,11 @@ def shown(message: Message, status: int = 200, **headers: str) -> web.Response:
     return web.Response(
         status=status, body=orjson.dumps(to_dict(message)), content_type=JSON, headers=headers
     )
+
+
+def secret(message: Message) -> web.Response:
+    """Answer with what is shown once, and tell everybody on the way to keep no copy."""
+    return shown(message, status=201, **{"Cache-Control": "no-store"})
 
 
 def accepted(operation: resources_pb2.Operation) -> web.Response:

@@ -34,7 +34,7 @@ def admitted(gate: Gate, find_route: FindRoute) -> Callable:
         route = find_route(request)
         # Paths and methods that nobody serves share one name: logs and metrics hold no client's text.
         name = route.name if route else "unknown"
-        has_deadline = route is None or not route.is_stream
+        has_deadline = route is None or not route.stays_open
         peer = Peer(request.remote or "", request.headers.getall(FORWARDED_HEADER, ()))
         with gate.admit(request.headers, name, peer, has_deadline=has_deadline) as admission:
             request[ADMISSION] = admission
@@ -81,7 +81,7 @@ def authenticated(find_route: FindRoute) -> Callable:
 async def _enter(admission: Admission, route: Route | None) -> None:
     if route is not None and route.is_private:
         await admission.authenticate()
-        if route.is_stream:
+        if route.stays_open:
             admission.hold_stream()
     elif route is None or not route.is_probe:
         await admission.count_openly()

@@ -21,6 +21,8 @@ Json = dict[str, Any]
 _TAGS: Final = {
     "service": "The service itself.",
     "caller": "Who is calling.",
+    "team": "The caller's team and its keys.",
+    "audit": "What happened, tamper-evident.",
     "mailboxes": "Mailboxes and scanning them.",
     "subscriptions": "Mailing lists, and ending them.",
     "calendar": "Free time.",
@@ -64,7 +66,9 @@ def _schemas() -> Json:
     answers = [route.answer for route in ROUTES if route.answer]
     bodies: list[tuple[type[BaseModel], JsonSchemaMode]]
     bodies = [(route.body, "validation") for route in ROUTES if route.body]
-    _, made = models_json_schema(bodies, ref_template=SCHEMAS + "{model}", schema_generator=_Untitled)
+    shapes: list[tuple[type[BaseModel], JsonSchemaMode]]
+    shapes = [(route.shape, "serialization") for route in ROUTES if route.shape]
+    _, made = models_json_schema([*bodies, *shapes], ref_template=SCHEMAS + "{model}", schema_generator=_Untitled)
     return {**component_schemas(answers, SCHEMAS), **made["$defs"], "Problem": PROBLEM_SCHEMA}
 
 
@@ -117,6 +121,7 @@ def _parameters(route: Route) -> Iterator[Json]:
 def _path_parameter(name: str) -> Json:
     text, example = {
         "mailbox_id": ("Id of the mailbox, or `me` where the team has one.", examples.MAILBOX_ID),
+        "key_id": ("Id of the key.", examples.KEY_ID),
         "operation_id": ("Id of the operation.", examples.OPERATION_ID),
     }[name]
     schema = {"type": "string", "minLength": 1}

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from google.protobuf.descriptor import MethodDescriptor
+from pydantic import BaseModel
 
 from protos.auth.v1 import auth_pb2
 from protos.mail.v1 import resources_pb2
@@ -14,9 +15,11 @@ from services.common.problem import CONTENT_TYPE as PROBLEM_JSON
 from services.common.problem import problem_of
 from services.common.proto_json import to_dict
 from services.edge_rest import examples
+from services.edge_rest.audit_view import example_of
 from services.edge_rest.documented_errors import reasons_of
 from services.edge_rest.events import CONTENT_TYPE as EVENT_STREAM
 from services.edge_rest.events import operation_event
+from services.edge_rest.handlers import NDJSON
 from services.edge_rest.routes import Route
 
 Json = dict[str, Any]
@@ -99,6 +102,8 @@ def answers_of(route: Route) -> Json:
 
 
 def _success(route: Route) -> Json:
+    if route.shape is not None:
+        return _shaped(route, route.shape)
     if route.answer is None:
         return _answer("Yes.", content={"application/json": {"schema": {"type": "object"}}})
     example = examples.ANSWERS[route.answer.name]
@@ -111,6 +116,15 @@ def _success(route: Route) -> Json:
     if route.takes_idempotency_key:
         headers = {"Location": _LOCATION, **_LIMITS}
         return _answer("The work has been taken on.", headers, {"application/json": media})
+    return _answer("The answer.", _LIMITS, {"application/json": media})
+
+
+def _shaped(route: Route, shape: type[BaseModel]) -> Json:
+    example = example_of(shape)
+    if route.is_export:
+        text = f"One JSON object a line, each a `{shape.__name__}`. A line with `error` ends what broke off."
+        return _answer(text, _LIMITS, {NDJSON: {"schema": {"type": "string"}, "example": example}})
+    media = {"schema": {"$ref": SCHEMAS + shape.__name__}, "example": example}
     return _answer("The answer.", _LIMITS, {"application/json": media})
 
 

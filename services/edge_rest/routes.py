@@ -11,17 +11,24 @@ from pydantic import BaseModel
 from protos.auth.v1 import auth_pb2
 from protos.mail.v1 import mail_pb2
 from services.common.grpc_server import snake_case
+from services.edge_rest.audit_view import AuditLine, AuditPage
 from services.edge_rest.handlers import Handlers
 from services.edge_rest.schemas import (
+    AuditQuery,
     AvailabilityBody,
+    ExportQuery,
+    KeyBody,
     MeetingIntervalsBody,
     PageQuery,
+    RotateBody,
     ScanBody,
     SubscriptionsQuery,
     UnsubscribeBody,
 )
 
 _AUTH: Final = auth_pb2.DESCRIPTOR.services_by_name["AuthService"].methods_by_name
+_AUDIT: Final = auth_pb2.DESCRIPTOR.services_by_name["AuditService"].methods_by_name
+_TEAM: Final = auth_pb2.DESCRIPTOR.services_by_name["TeamService"].methods_by_name
 _MAIL: Final = mail_pb2.DESCRIPTOR.services_by_name["MailService"].methods_by_name
 _PROBES: Final = frozenset({"health", "ready"})
 
@@ -40,6 +47,10 @@ class Route:
     body_is_required: bool = True
     status: int = 200
     is_stream: bool = False
+    shape: type[BaseModel] | None = None
+    """What a good answer is shown as, where that is not the contract's own message."""
+    is_export: bool = False
+    """Whether the answer is lines of `shape` without end in sight."""
 
     @property
     def name(self) -> str:
@@ -64,7 +75,12 @@ class Route:
     @property
     def answer(self) -> Descriptor | None:
         """The message that a successful answer shows."""
-        return self.rpc.output_type if self.rpc else None
+        return self.rpc.output_type if self.rpc and not self.shape else None
+
+    @property
+    def stays_open(self) -> bool:
+        """Whether the answer may take longer than any deadline."""
+        return self.is_stream or self.is_export
 
     @property
     def takes_idempotency_key(self) -> bool:
@@ -73,6 +89,7 @@ class Route:
 
 
 _MAILBOX: Final = "/v1/mailboxes/{mailbox_id}"
+_KEY: Final = "/v1/team/keys/{key_id}"
 _OPERATION: Final = "/v1/operations/{operation_id}"
 
 ROUTES: Final = (
@@ -80,6 +97,43 @@ ROUTES: Final = (
     Route(method="GET", path="/ready", page="ready", tag="service"),
     Route(method="GET", path="/openapi.json", page="openapi_document", tag="service"),
     Route(method="GET", path="/v1/me", tag="caller", rpc=_AUTH["GetMe"]),
+    Route(method="GET", path="/v1/team", tag="team", rpc=_TEAM["GetTeam"]),
+    Route(method="GET", path="/v1/team/keys", tag="team", rpc=_TEAM["ListKeys"], query=PageQuery),
+    Route(
+        method="POST",
+        path="/v1/team/keys",
+        tag="team",
+        rpc=_TEAM["CreateKey"],
+        body=KeyBody,
+        status=201,
+    ),
+    Route(method="DELETE", path=_KEY, tag="team", rpc=_TEAM["RevokeKey"]),
+    Route(
+        method="POST",
+        path=f"{_KEY}/rotate",
+        tag="team",
+        rpc=_TEAM["RotateKey"],
+        body=RotateBody,
+        body_is_required=False,
+        status=201,
+    ),
+    Route(
+        method="GET",
+        path="/v1/audit",
+        tag="audit",
+        rpc=_AUDIT["ListEvents"],
+        query=AuditQuery,
+        shape=AuditPage,
+    ),
+    Route(
+        method="GET",
+        path="/v1/audit/export",
+        tag="audit",
+        rpc=_AUDIT["ExportEvents"],
+        query=ExportQuery,
+        shape=AuditLine,
+        is_export=True,
+    ),
     Route(
         method="GET",
         path="/v1/mailboxes",
@@ -165,6 +219,6 @@ def add_routes(router: web.UrlDispatcher, handlers: Handlers) -> None:
     for route in ROUTES:
         handler = getattr(handlers, route.handler)
         if route.method == hdrs.METH_GET:
-            router.add_get(route.path, handler, allow_head=not route.is_stream)
+            router.add_get(route.path, handler, allow_head=not route.stays_open)
         else:
             router.add_route(route.method, route.path, handler)

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from protos.auth.v1 import auth_pb2
 from protos.mail.v1 import mail_pb2, resources_pb2
 from services.common.proto_json import enum_words
 from services.common.times import parse_instant
@@ -83,8 +84,89 @@ class SubscriptionsQuery(PageQuery):
     )
 
 
+class ExportQuery(_Shape):
+    """Which events of the audit log."""
+
+    action: str = Field(
+        "",
+        max_length=80,
+        description="Only this action; a trailing `*` stands for any ending, as in `key.*`.",
+    )
+    actor: str = Field("", max_length=600, description="Only what this principal did.")
+    outcome: str = Field(
+        "", pattern="^(ok|denied|failed)?$", description="Only what ended so: `ok`, `denied` or `failed`."
+    )
+    start: Instant | None = Field(None, description="From this time on, RFC 3339 with an offset.")
+    end: Instant | None = Field(None, description="Before this time.")
+
+
+class AuditQuery(ExportQuery):
+    """Which events of the audit log, and which page of them."""
+
+    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_as_int), _integer(1, 100)] | None = Field(
+        None, description="Events of one page, 1 to 100. Default 50."
+    )
+    before: str = Field("", max_length=2_048, description="`nextBefore` of the page before.")
+
+
 class NoQuery(_Shape):
     """Query of a route that takes none."""
+
+
+class RestrictionsBody(_Shape):
+    """What a key narrows."""
+
+    read_only: bool = Field(False, description="The key can change nothing.")
+    label_prefix: str = Field(
+        "", description="Only what is labelled with this at the start.", json_schema_extra={"maxLength": 64}
+    )
+    mailbox_ids: list[Text] = Field(
+        default_factory=list, description="Only these mailboxes.", json_schema_extra={"maxItems": 100}
+    )
+
+    def to_proto(self) -> auth_pb2.Restrictions:
+        """Say it in auth's words."""
+        return auth_pb2.Restrictions(
+            read_only=self.read_only, label_prefix=self.label_prefix, mailbox_ids=self.mailbox_ids
+        )
+
+
+class KeyBody(_Shape):
+    """What a new key is to be."""
+
+    label: Text = Field(description="What the key is for.", json_schema_extra={"maxLength": 64})
+    scopes: list[Text] | None = Field(
+        None, min_length=1, description="Default: those of your own credential but for `team:admin`."
+    )
+    restrictions: RestrictionsBody | None = Field(
+        None, description="Beyond what your own credential narrows."
+    )
+    expire_time: Instant | None = Field(None, description="Default: never. Not with `ttl_minutes`.")
+    ttl_minutes: Annotated[Count, _integer(5, 1_440)] | None = Field(
+        None, description="Life of a temporary key."
+    )
+
+    def to_proto(self) -> auth_pb2.CreateKeyRequest:
+        """Say it in auth's words."""
+        return auth_pb2.CreateKeyRequest(
+            label=self.label,
+            scopes=self.scopes or (),
+            restrictions=self.restrictions.to_proto() if self.restrictions else None,
+            expire_time=_timestamp(self.expire_time) if self.expire_time else None,
+            ttl_minutes=self.ttl_minutes or 0,
+        )
+
+
+class RotateBody(_Shape):
+    """How a key is replaced."""
+
+    overlap_minutes: Annotated[int, Field(ge=0, le=INT32_MAX), _integer(0, 10_080)] | None = Field(
+        None, description="Minutes for which the old key still works. Default 60."
+    )
+
+    def to_proto(self, key_id: str) -> auth_pb2.RotateKeyRequest:
+        """Say it in auth's words."""
+        return auth_pb2.RotateKeyRequest(key_id=key_id, overlap_minutes=self.overlap_minutes)
 
 
 class ScanBody(_Shape):

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from protos.auth.v1 import auth_pb2_grpc
 from protos.mail.v1 import mail_pb2_grpc
+from services.common.audit_recorder import AuditRecorder
 from services.common.client_address import ClientAddresses
 from services.common.edge import Gate
 from services.common.grpc_client import Channel
@@ -52,7 +53,9 @@ def connect(settings: RestSettings) -> Backends:
 
 def build_app(settings: RestSettings, backends: Backends) -> web.Application:
     """Put the application together."""
-    limiter = EdgeLimiter(windows_of(settings), settings)
+    audit = auth_pb2_grpc.AuditServiceStub(backends.auth)
+    recorder = AuditRecorder(SERVICE, audit.AppendEvents)
+    limiter = EdgeLimiter(windows_of(settings), settings, recorder.limit_hit)
     broker = PassportBroker(backends.auth)
     gate = Gate(
         SERVICE,
@@ -61,11 +64,14 @@ def build_app(settings: RestSettings, backends: Backends) -> web.Application:
         ClientAddresses(settings.trusted_proxies),
         sample_ratio=settings.trace_sample_ratio,
         request_timeout_s=settings.request_timeout_s,
+        on_refused=recorder.refused,
     )
     feeds = Feeds(settings.max_event_streams)
     handlers = Handlers(
         auth=auth_pb2_grpc.AuthServiceStub(backends.auth),
+        team=auth_pb2_grpc.TeamServiceStub(backends.auth),
         mail=mail_pb2_grpc.MailServiceStub(backends.mail),
+        audit=audit,
         peers={"auth": backends.auth, "mail_core": backends.mail},
         bodies=BodyReader(settings.max_body_bytes, settings.body_timeout_s),
         feeds=feeds,
@@ -82,6 +88,7 @@ def build_app(settings: RestSettings, backends: Backends) -> web.Application:
     )
     add_routes(app.router, handlers)
     app.cleanup_ctx.append(lambda _app: _following(broker))
+    app.cleanup_ctx.append(lambda _app: _recording(recorder))
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(lambda _app: _close(feeds))
     app.on_cleanup.append(lambda _app: limiter.close())
@@ -90,6 +97,11 @@ def build_app(settings: RestSettings, backends: Backends) -> web.Application:
 
 async def _following(broker: PassportBroker) -> AsyncIterator[None]:
     async with broker.following():
+        yield
+
+
+async def _recording(recorder: AuditRecorder) -> AsyncIterator[None]:
+    async with recorder.recording():
         yield
 
 

@@ -140,7 +140,8 @@ class MailAdminServicer:
             request.token_json, request.unsubscribed_methods_json, request.sent_unsubscribe_links_json
         )
         with _domain_errors():
-            done = await self.importing(request.team_id, files)
+            bound = request.max_mailboxes if request.HasField("max_mailboxes") else None
+            done = await self.importing(request.team_id, files, bound)
         return mail_pb2.ImportMailboxResponse(
             mailbox=presenting.mailbox(done.mailbox),
             replaced=done.is_replaced,

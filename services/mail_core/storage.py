@@ -57,8 +57,13 @@ class Mailboxes(Protocol):
         """Give one, or None."""
         ...
 
-    async def connect(self, email_address: str, grant_sealed: bytes) -> tuple[Mailbox, bool]:
-        """Keep a grant for an account; says whether it replaced one."""
+    async def connect(
+        self, email_address: str, grant_sealed: bytes, max_mailboxes: int | None = None
+    ) -> tuple[Mailbox, bool]:
+        """Keep a grant for an account; says whether it replaced one.
+
+        Raises AppError RESOURCE_EXHAUSTED MAILBOX_QUOTA when one more than `max_mailboxes` would be needed.
+        """
         ...
 
     async def set_state(self, mailbox_id: MailboxId, state: MailboxState) -> None:

@@ -126,6 +126,13 @@ GOOD = [
     ("get", "/ready", {}),
     ("get", "/openapi.json", {}),
     ("get", "/v1/me", {}),
+    ("get", "/v1/team", {}),
+    ("get", "/v1/team/keys", {}),
+    ("post", "/v1/team/keys", {"json": {"label": "ci", "restrictions": {"read_only": True}}}),
+    ("post", "/v1/team/keys/{key_id}/rotate", {"json": {"overlap_minutes": 0}}),
+    ("delete", "/v1/team/keys/{key_id}", {}),
+    ("get", "/v1/audit", {}),
+    ("get", "/v1/audit/export", {}),
     ("get", "/v1/mailboxes", {}),
     ("post", "/v1/mailboxes/{mailbox_id}/scans", {"json": {"dry_run": True}}),
     ("get", "/v1/mailboxes/{mailbox_id}/subscriptions", {}),
@@ -154,6 +161,9 @@ async def filled(edge: RestEdge, path: str) -> str:
             await edge.post("/v1/mailboxes/me/unsubscribes", json={"subscription_ids": ["a"]})
         ).body["id"]
         return path.replace("{operation_id}", operation_id)
+    if "{key_id}" in path:
+        made = await edge.post("/v1/team/keys", json={"label": "ci"})
+        return path.replace("{key_id}", made.body["key"]["id"])
     return path.replace("{mailbox_id}", MAILBOX_ID)
 
 

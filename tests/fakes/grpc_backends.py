@@ -41,13 +41,17 @@ from services.common.identity import (
 )
 from services.common.tls import TlsFiles
 from services.common.tracing import Trace, current_trace
+from tests.fakes.teams import FakeTeams
 
 M = TypeVar("M", bound=Message)
 
 ALL_SCOPES = (
+    "audit:read",
     "availability:read",
     "available_meeting_intervals:read",
     "mail:scan",
+    "team:admin",
+    "team:read",
     "unsubscribe:digest",
     "unsubscribe:execute",
     "unsubscribe:read",
@@ -182,6 +186,47 @@ def _to_proto(caller: Caller) -> auth_pb2.Caller:
             label_prefix=limits.label_prefix,
             mailbox_ids=sorted(limits.mailbox_ids),
         ),
+    )
+
+
+class FakeAudit:
+    """Keeps what it is sent; shows one event."""
+
+    def __init__(self) -> None:
+        self.appended: list[auth_pb2.TeamEvent] = []
+        self.requests: list[Message] = []
+        self.failure: AppError | None = None
+
+    async def list_events(self, request: auth_pb2.ListEventsRequest, _call: Call) -> Any:
+        self.requests.append(request)
+        return auth_pb2.ListEventsResponse(events=[_audited()], next_page_token="1", retention_days=90)
+
+    async def export_events(self, request: auth_pb2.ExportEventsRequest, _call: Call) -> AsyncIterator[Any]:
+        self.requests.append(request)
+        for _ in range(3):
+            yield auth_pb2.ExportEventsResponse(event=_audited())
+        if self.failure is not None:
+            raise self.failure
+
+    async def append_events(self, request: auth_pb2.AppendEventsRequest, _call: Call) -> Any:
+        if self.failure is not None:
+            raise self.failure
+        self.appended += request.events
+        return auth_pb2.AppendEventsResponse(appended_count=len(request.events))
+
+
+def _audited() -> auth_pb2.AuditEvent:
+    return auth_pb2.AuditEvent(
+        id=str(uuid.uuid4()),
+        sequence=1,
+        event_time=Timestamp(seconds=NOON, nanos=123_456_000),
+        action="key.created",
+        resource="key:9c4e1f20-1a2b-4c3d-8e5f-60718293a4b5",
+        actor="operator",
+        credential="key:9c4e1f20-1a2b-4c3d-8e5f-60718293a4b5",
+        outcome="ok",
+        facts={"kind": "api_key"},
+        hash="00" * 32,
     )
 
 
@@ -404,6 +449,8 @@ class Backends:
     certificates: CertificateFolder
     auth_address: str = ""
     mail_address: str = ""
+    audit: FakeAudit = field(default_factory=FakeAudit)
+    teams: FakeTeams = field(default_factory=FakeTeams)
     _servers: dict[str, GrpcServer] = field(default_factory=dict)
 
     def tls(self, service: str) -> TlsFiles:
@@ -423,13 +470,19 @@ class Backends:
 
     async def start_auth(self) -> None:
         """Serve auth, on the same port as before when there was one."""
-        descriptor = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
-        self.auth_address = await self._start("auth", descriptor, self.auth, self.auth_address)
+        described = auth_pb2.DESCRIPTOR.services_by_name
+        services = [
+            Service(described["AuthService"], self.auth),
+            Service(described["AuditService"], self.audit),
+            Service(described["TeamService"], self.teams),
+        ]
+        self.auth_address = await self._start("auth", services, self.auth_address)
 
     async def start_mail(self) -> None:
         """Serve the mail core, on the same port as before when there was one."""
         descriptor = mail_pb2.DESCRIPTOR.services_by_name["MailService"]
-        self.mail_address = await self._start("mail_core", descriptor, self.mail, self.mail_address)
+        services = [Service(descriptor, self.mail)]
+        self.mail_address = await self._start("mail_core", services, self.mail_address)
 
     async def stop_auth(self) -> None:
         """Let auth go away."""
@@ -443,9 +496,9 @@ class Backends:
         """Stop what is running."""
         await asyncio.gather(*(server.stop(0) for server in self._servers.values()))
 
-    async def _start(self, name: str, descriptor: Any, handler: object, address: str) -> str:
+    async def _start(self, name: str, services: list[Service], address: str) -> str:
         dispatcher = Dispatcher(name, PassportVerifier(name, self.auth.find_key))
-        server = GrpcServer(dispatcher, self.tls(name), [Service(descriptor, handler)])
+        server = GrpcServer(dispatcher, self.tls(name), services)
         port = await server.start(address or "127.0.0.1:0")
         await server.set_serving(True)
         self._servers[name] = server

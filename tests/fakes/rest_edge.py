@@ -37,7 +37,7 @@ class RestEdge:
         """Send a request, with a good key unless `headers` says otherwise, and read the answer."""
         headers = options.pop("headers", {"X-API-Key": API_KEY})
         async with self.session.request(method, self.url(path), headers=headers, **options) as response:
-            is_json = response.content_type.endswith("json")
+            is_json = response.content_type.endswith(("/json", "+json"))
             body = await response.json(content_type=None) if is_json else await response.text()
             return Answer(response.status, response.headers, body)
 

@@ -321,10 +321,11 @@ class TeamServiceServicer(object):
 
     def RotateKey(self, request, context):
         """Replaces a key by a new one with the same scopes and restrictions. The old one works for
-        `overlap_minutes` more.
+        `overlap_minutes` more. The caller must hold all that the key holds, for it gets the new secret. A key
+        that was replaced is not replaced again, and what it replaced itself ends at once.
 
-        Errors: NOT_FOUND KEY_NOT_FOUND; FAILED_PRECONDITION KEY_REVOKED; INVALID_ARGUMENT
-        OVERLAP_OUT_OF_RANGE.
+        Errors: NOT_FOUND KEY_NOT_FOUND; FAILED_PRECONDITION KEY_REVOKED, KEY_EXPIRED, KEY_REPLACED;
+        PERMISSION_DENIED SCOPE_NOT_HELD, RESTRICTION_LOOSENED; INVALID_ARGUMENT OVERLAP_OUT_OF_RANGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -749,7 +750,7 @@ class AuthAdminServiceServicer(object):
     """
 
     def CreateApiKey(self, request, context):
-        """Makes an API key. The secret is in the answer and nowhere else: only its hash is kept.
+        """Makes an API key, whatever the plan allows. The secret is in the answer and nowhere else: only its hash is kept.
 
         Errors: INVALID_ARGUMENT SCOPE_UNKNOWN, LABEL_INVALID (label or label_prefix), MAILBOX_ID_INVALID (at
         most 100), TIME_INVALID, EXPIRY_IN_THE_PAST; NOT_FOUND TEAM_NOT_FOUND.

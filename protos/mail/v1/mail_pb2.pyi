@@ -178,16 +178,18 @@ class CancelOperationRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ...) -> None: ...
 
 class ImportMailboxRequest(_message.Message):
-    __slots__ = ("team_id", "token_json", "unsubscribed_methods_json", "sent_unsubscribe_links_json")
+    __slots__ = ("team_id", "token_json", "unsubscribed_methods_json", "sent_unsubscribe_links_json", "max_mailboxes")
     TEAM_ID_FIELD_NUMBER: _ClassVar[int]
     TOKEN_JSON_FIELD_NUMBER: _ClassVar[int]
     UNSUBSCRIBED_METHODS_JSON_FIELD_NUMBER: _ClassVar[int]
     SENT_UNSUBSCRIBE_LINKS_JSON_FIELD_NUMBER: _ClassVar[int]
+    MAX_MAILBOXES_FIELD_NUMBER: _ClassVar[int]
     team_id: str
     token_json: str
     unsubscribed_methods_json: str
     sent_unsubscribe_links_json: str
-    def __init__(self, team_id: _Optional[str] = ..., token_json: _Optional[str] = ..., unsubscribed_methods_json: _Optional[str] = ..., sent_unsubscribe_links_json: _Optional[str] = ...) -> None: ...
+    max_mailboxes: int
+    def __init__(self, team_id: _Optional[str] = ..., token_json: _Optional[str] = ..., unsubscribed_methods_json: _Optional[str] = ..., sent_unsubscribe_links_json: _Optional[str] = ..., max_mailboxes: _Optional[int] = ...) -> None: ...
 
 class ImportMailboxResponse(_message.Message):
     __slots__ = ("mailbox", "replaced", "imported_unsubscribe_count")

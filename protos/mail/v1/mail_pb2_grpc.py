@@ -563,7 +563,7 @@ class MailAdminServiceServicer(object):
         account again replaces the grant and keeps everything else.
 
         Errors: INVALID_ARGUMENT TOKEN_FILE_INVALID, STATE_FILE_INVALID, TEAM_ID_INVALID;
-        FAILED_PRECONDITION GMAIL_GRANT_REVOKED; UNAVAILABLE GMAIL_DOWN.
+        FAILED_PRECONDITION GMAIL_GRANT_REVOKED; RESOURCE_EXHAUSTED MAILBOX_QUOTA; UNAVAILABLE GMAIL_DOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -9,6 +9,7 @@ from typing import Final
 import aiohttp
 from rich.console import Console
 
+from protos.auth.v1 import auth_pb2
 from services.cli.demo import report
 from services.cli.demo.memory import memory_mb
 from services.cli.demo.rest import Rest
@@ -91,7 +92,11 @@ async def _tell(console: Console, system: System, endpoints: Endpoints, receiver
         await story.unsubscribe()
         await story.calendar()
         await story.agents()
-        another = await system.operator().create_key("demo, read only", read_only=True)
+        another = await system.operator().create_key(
+            auth_pb2.CreateApiKeyRequest(
+                label="demo, read only", restrictions=auth_pb2.Restrictions(read_only=True)
+            )
+        )
         await story.trace(receiver, another.secret)
     report.heading(console, 7, "Memory")
     console.print(report.memory_table(idle, memory_mb(system.supervisor.pids)))

@@ -8,9 +8,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.common.errors import exhausted
 from services.mail_core.adapters.tables import mailboxes
 from services.mail_core.domain.ids import MailboxId, TeamId
 from services.mail_core.domain.records import Mailbox, MailboxState
+
+_LOCK_TEAM = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('mailboxes:' || :team_id, 0))")
+_QUOTA_RETRY_S = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,12 @@ class PostgresMailboxes:
         row = (await self.connection.execute(query)).one_or_none()
         return None if row is None else _mailbox(row)
 
-    async def connect(self, email_address: str, grant_sealed: bytes) -> tuple[Mailbox, bool]:
-        """Keep a grant for an account; says whether it replaced one."""
+    async def connect(
+        self, email_address: str, grant_sealed: bytes, max_mailboxes: int | None = None
+    ) -> tuple[Mailbox, bool]:
+        """Keep a grant for an account; says whether it replaced one. Raises AppError MAILBOX_QUOTA."""
+        if max_mailboxes is not None:
+            await self._check_quota(email_address, max_mailboxes)
         fresh = str(uuid.uuid4())
         kept = {"grant_sealed": grant_sealed, "state": MailboxState.ACTIVE}
         statement = (
@@ -45,6 +53,17 @@ class PostgresMailboxes:
         )
         mailbox = _mailbox((await self.connection.execute(statement)).one())
         return mailbox, mailbox.id != fresh
+
+    async def _check_quota(self, email_address: str, max_mailboxes: int) -> None:
+        """See that there is room for one more. Others of the team that connect wait for our commit."""
+        await self.connection.execute(_LOCK_TEAM, {"team_id": self.team_id})
+        others = sa.select(sa.func.count()).select_from(mailboxes)
+        known = others.where(mailboxes.c.email_address == email_address)
+        if (await self.connection.execute(known)).scalar_one():
+            return
+        if (await self.connection.execute(others)).scalar_one() >= max_mailboxes:
+            message = f"The plan allows {max_mailboxes} mailboxes."
+            raise exhausted("MAILBOX_QUOTA", message, retry_after_s=_QUOTA_RETRY_S)
 
     async def set_state(self, mailbox_id: MailboxId, state: MailboxState) -> None:
         """Note whether Google still accepts the grant."""

@@ -40,8 +40,8 @@ class ImportMailbox:
     store: Store
     grants: GoogleGrants
 
-    async def __call__(self, team_id: str, files: StateFiles) -> Imported:
-        """Connect. Raises what `ImportMailbox` of the contract names."""
+    async def __call__(self, team_id: str, files: StateFiles, max_mailboxes: int | None = None) -> Imported:
+        """Connect, within the plan when it is told. Raises what `ImportMailbox` of the contract names."""
         if not is_uuid(team_id):
             raise invalid("TEAM_ID_INVALID", "team_id must be a UUID.", field="team_id")
         unsubscribed = targets_in(files.unsubscribed_methods_json, "unsubscribed_methods_json")
@@ -50,7 +50,8 @@ class ImportMailbox:
         profile = await self.grants.google.gmail(grant).profile()
         sealed = self.grants.seal(files.token_json, TeamId(team_id))
         async with self.store.team(TeamId(team_id)) as records:
-            mailbox, is_replaced = await records.mailboxes.connect(profile.email_address.lower(), sealed)
+            address = profile.email_address.lower()
+            mailbox, is_replaced = await records.mailboxes.connect(address, sealed, max_mailboxes)
             count = await records.ledger.import_used(mailbox.id, unsubscribed, UNSUBSCRIBED)
             await records.ledger.import_used(mailbox.id, shown, SHOWN)
             records.audit.note(mailbox_imported(mailbox, replaced=is_replaced, unsubscribe_count=count))
