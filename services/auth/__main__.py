@@ -1,10 +1,12 @@
 """`python -m services.auth` serves; `python -m services.auth migrate` brings its database up to date."""
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 from typing import Final
 
+from services.auth.oauth.wiring import oauth_serving
 from services.auth.settings import AuthSettings, describe
 from services.auth.wiring import SERVICE, built
 from services.common import telemetry
@@ -40,13 +42,17 @@ def serve(settings: AuthSettings) -> None:
 
 
 async def _serve(settings: AuthSettings, stop: asyncio.Event) -> None:
-    async with built(settings) as auth:
+    async with contextlib.AsyncExitStack() as stack:
+        auth = await stack.enter_async_context(built(settings))
         port = await auth.server.start(settings.listen)
+        addresses = {"grpc": _address(settings.listen, port)}
+        if auth.oauth is not None:
+            serving = oauth_serving(auth.oauth, *split_address(settings.oauth_listen), settings.drain_s)
+            addresses["oauth"] = _address(settings.oauth_listen, await stack.enter_async_context(serving))
         get_logger().info("listening", port=port, **describe(settings))
-        host, _ = split_address(settings.listen)
 
         def say_so() -> None:
-            announce(settings.ready_file, SERVICE, {"grpc": f"{f'[{host}]' if ':' in host else host}:{port}"})
+            announce(settings.ready_file, SERVICE, addresses)
 
         async with asyncio.TaskGroup() as group:
             following = group.create_task(follow_readiness(auth.server, auth.is_ready, say_so))
@@ -54,6 +60,11 @@ async def _serve(settings: AuthSettings, stop: asyncio.Event) -> None:
             auth.end_streams()
             await auth.server.stop(settings.drain_s)
             following.cancel()
+
+
+def _address(listen: str, port: int) -> str:
+    host, _ = split_address(listen)
+    return f"{f'[{host}]' if ':' in host else host}:{port}"
 
 
 if __name__ == "__main__":

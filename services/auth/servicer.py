@@ -35,7 +35,8 @@ class AuthServicer:
     ) -> auth_pb2.IssuePassportResponse:
         """Exchange a credential for a passport."""
         kind = request.WhichOneof("credential") or "api_key"
-        presented = Presented(kind, request.bearer if kind == "bearer" else request.api_key)
+        secret = request.bearer if kind == "bearer" else request.api_key
+        presented = Presented(kind, secret, request.resource)
         try:
             passport = await self.issue(presented, request.audience, call.peer)
         except AppError as error:

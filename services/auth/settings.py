@@ -3,18 +3,17 @@
 No message holds a secret, and of a secret only its weakness is told.
 """
 
-import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.auth.domain.modes import AuthMode, McpAuthMode, Modes
 from services.auth.domain.strength import weakness_of
 from services.auth.domain.token import MAX_LEEWAY_S, TokenRules
-from services.common.settings import DatabaseSettings
+from services.auth.oauth.settings import OAuthSettings
+from services.auth.setting_values import is_acceptable, secret_of
 
 MIN_API_KEY_CHARS: Final = 24
 MAX_API_KEY_CHARS: Final = 1_024
@@ -29,7 +28,7 @@ Name = Annotated[str, Field(pattern=r"^[\x21-\x7e]{0,512}$")]
 """Printable ASCII, at most 512 characters: it becomes a part of every passport."""
 
 
-class AuthSettings(DatabaseSettings):
+class AuthSettings(OAuthSettings):
     """Settings of `python -m services.auth`."""
 
     auth_mode: AuthMode = AuthMode.API_KEY
@@ -81,15 +80,15 @@ class AuthSettings(DatabaseSettings):
     @property
     def agent_api_keys(self) -> tuple[str, ...]:
         """The keys of the environment, in the clear. Hash them at once."""
-        text = _secret(self.agent_api_key, self.agent_api_key_file, "AGENT_API_KEY")
+        text = secret_of(self.agent_api_key, self.agent_api_key_file, "AGENT_API_KEY")
         parts = text.splitlines() if self.agent_api_key_file else text.split(",")
         return tuple(part.strip() for part in parts if part.strip())
 
     @property
     def jwt_secrets(self) -> tuple[str, ...]:
         """The shared secret and the one before it, in the clear; empty when there is none."""
-        current = _secret(self.auth_jwt_secret, self.auth_jwt_secret_file, "AUTH_JWT_SECRET")
-        previous = _secret(
+        current = secret_of(self.auth_jwt_secret, self.auth_jwt_secret_file, "AUTH_JWT_SECRET")
+        previous = secret_of(
             self.auth_jwt_secret_previous, self.auth_jwt_secret_previous_file, "AUTH_JWT_SECRET_PREVIOUS"
         )
         if previous and not current:
@@ -154,42 +153,8 @@ class AuthSettings(DatabaseSettings):
             yield "AUTH_JWT_JWKS_URL needs AUTH_JWT_ISSUER; set it to the exact iss of your tokens"
         if not self.auth_jwt_audience:
             yield "AUTH_JWT_JWKS_URL needs AUTH_JWT_AUDIENCE; set it to the aud that your tokens are made for"
-        if not _is_acceptable(self.auth_jwt_jwks_url, is_production=self.is_production):
+        if not is_acceptable(self.auth_jwt_jwks_url, is_production=self.is_production):
             yield "AUTH_JWT_JWKS_URL must be https:// without user name (http:// on loopback, in development)"
-
-
-def _secret(value: SecretStr, file: Path | None, name: str) -> str:
-    """Read a secret from its variable or its file. Raises ValueError when that cannot be done."""
-    if file is None:
-        return value.get_secret_value().strip()
-    if value.get_secret_value():
-        raise ValueError(f"{name} and {name}_FILE are both set; unset one of them")
-    try:
-        text = file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{name}_FILE: {file} cannot be read ({type(error).__name__})") from None
-    if not text:
-        raise ValueError(f"{name}_FILE: {file} is empty")
-    return text
-
-
-def _is_acceptable(url: str, *, is_production: bool) -> bool:
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        _ = parts.port
-    except ValueError:
-        return False
-    if not host or parts.username is not None or parts.password is not None or parts.fragment:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and not is_production and _is_loopback(host))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def describe(settings: AuthSettings) -> dict[str, Any]:
@@ -198,5 +163,7 @@ def describe(settings: AuthSettings) -> dict[str, Any]:
         "auth_mode": settings.auth_mode,
         "mcp_auth_mode": settings.mcp_auth_mode,
         "environment_keys": len(settings.agent_api_keys),
+        "oauth": settings.has_oauth,
+        "sign_in": "oidc" if settings.oidc_issuer else "key",
         "jwt_algorithms": sorted(settings.jwt_algorithms) if settings.modes.any_takes_tokens else [],
     }

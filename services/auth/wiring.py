@@ -17,8 +17,9 @@ from services.auth.adapters.postgres_revocations import PostgresRevocations
 from services.auth.adapters.postgres_teams import PostgresTeams
 from services.auth.adapters.secret_issuer import SecretIssuer
 from services.auth.audit_servicer import AuditServicer
-from services.auth.domain.api_key import EnvironmentKeys
+from services.auth.domain.api_key import EnvironmentKeys, hash_of
 from services.auth.domain.revocation import read_cursor
+from services.auth.oauth.wiring import OAuth, Parts, oauth_built
 from services.auth.operations.audit_log import ReadAudit, TakeOverEvents, VerifyAudit
 from services.auth.operations.audit_upkeep import Retention, audit_upkeep
 from services.auth.operations.check_api_key import CheckApiKey
@@ -57,6 +58,7 @@ class Auth:
     server: GrpcServer
     is_ready: Callable[[], Awaitable[bool]]
     end_streams: Callable[[], None]
+    oauth: OAuth | None = None
 
 
 @contextlib.asynccontextmanager
@@ -75,12 +77,17 @@ async def built(settings: AuthSettings) -> AsyncIterator[Auth]:
             lambda cursor: told_from(revocations, read_cursor(cursor)), revoked
         ).following()
         await stack.enter_async_context(following)
+        check_api_key = CheckApiKey(EnvironmentKeys(settings.agent_api_keys), keys, teams, _now)
+        oauth = await _oauth(
+            settings, stack, database=database, teams=teams, audit=audit, check_api_key=check_api_key
+        )
         issue = IssuePassport(
             modes=settings.modes,
-            check_api_key=CheckApiKey(EnvironmentKeys(settings.agent_api_keys), keys, teams, _now),
+            check_api_key=check_api_key,
             check_token=_token_check(settings, teams, stack),
             passport_keys=passport_keys,
             clock=_now,
+            check_access_token=oauth.check if oauth is not None else None,
         )
         notes = RefusalNotes(audit.append)
         await stack.enter_async_context(audit_upkeep(notes, Retention(audit, settings.audit_retention_days)))
@@ -99,7 +106,33 @@ async def built(settings: AuthSettings) -> AsyncIterator[Auth]:
             TlsFiles.of(settings),
             [Service(services[name], handler) for name, handler in handlers.items()],
         )
-        yield Auth(server, lambda: _is_ready(teams), revocations.close)
+        yield Auth(server, lambda: _is_ready(teams), revocations.close, oauth)
+
+
+async def _oauth(
+    settings: AuthSettings,
+    stack: contextlib.AsyncExitStack,
+    *,
+    database: Database,
+    teams: PostgresTeams,
+    audit: PostgresAudit,
+    check_api_key: CheckApiKey,
+) -> OAuth | None:
+    if not settings.has_oauth:
+        return None
+    # Imported only when used, as the HTTP client of JWKS is.
+    from services.auth.adapters.jwks_issuer import ALGORITHMS, JwksIssuer
+
+    environment_ids = frozenset(f"env:{hash_of(key).hex()[:8]}" for key in settings.agent_api_keys)
+    parts = Parts(
+        database,
+        teams,
+        audit,
+        check_api_key,
+        environment_ids,
+        lambda url: JwksIssuer(url, ALGORITHMS, time.monotonic),
+    )
+    return await stack.enter_async_context(oauth_built(settings, parts))
 
 
 def _denials(notes: RefusalNotes) -> OnDenied:

@@ -9,6 +9,7 @@ from services.auth.domain.modes import AuthMode, Modes
 from services.auth.domain.passport import Authenticated, Statement, check_audience
 from services.auth.domain.refusals import credential_invalid, credential_missing, kind_refused
 from services.auth.domain.token import MAX_CREDENTIAL_CHARS, parse_token
+from services.auth.operations.access_tokens import ACCESS_TOKEN_PREFIX, AccessTokens
 from services.auth.operations.check_api_key import CheckApiKey
 from services.auth.operations.check_token import CheckToken
 from services.auth.ports import Clock, PassportKeys
@@ -16,10 +17,14 @@ from services.auth.ports import Clock, PassportKeys
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """A credential as a client sent it: `X-API-Key`, or the value of `Authorization: Bearer`."""
+    """A credential as a client sent it: `X-API-Key`, or the value of `Authorization: Bearer`.
+
+    `resource` is the canonical URI of what it was sent to; empty when the edge does not say.
+    """
 
     kind: Literal["api_key", "bearer"]
     secret: str = field(repr=False)
+    resource: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +37,17 @@ class Passport:
 
 @dataclass(frozen=True, slots=True)
 class IssuePassport:
-    """Check a credential by the mode of the edge that presents it. `check_token`: if a mode needs it."""
+    """Check a credential by the mode of the edge that presents it. `check_token`: if a mode needs it.
+
+    `check_access_token` is there when we are an authorization server; its tokens count in every mode.
+    """
 
     modes: Modes
     check_api_key: CheckApiKey
     check_token: CheckToken | None
     passport_keys: PassportKeys
     clock: Clock
+    check_access_token: AccessTokens | None = None
 
     async def __call__(self, presented: Presented, audience: str, peer: str) -> Passport:
         """Answer with a passport for one backend. Raises AppError with the reasons of the contract."""
@@ -50,9 +59,17 @@ class IssuePassport:
         # Read before the credential is looked up: a revocation in between is younger than this passport.
         now_s = self.clock().timestamp()
         mode = self.modes.for_peer(peer)
-        who = await (self._bearer if presented.kind == "bearer" else self._key)(presented.secret, mode)
+        who = await self._who(presented, mode)
         statement = Statement.about(who, audience, now_s, secrets.token_hex(16))
         return Passport(self.passport_keys.sign(statement.to_claims()), statement)
+
+    async def _who(self, presented: Presented, mode: AuthMode) -> Authenticated:
+        if presented.kind == "api_key":
+            return await self._key(presented.secret, mode)
+        # Told apart by form: one of our own tokens is never tried as another kind, nor another as it.
+        if presented.secret.startswith(ACCESS_TOKEN_PREFIX) and self.check_access_token is not None:
+            return await self.check_access_token(presented.secret, presented.resource)
+        return await self._bearer(presented.secret, mode)
 
     async def _key(self, secret: str, mode: AuthMode) -> Authenticated:
         if not mode.takes_keys:

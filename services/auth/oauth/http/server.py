@@ -1,0 +1,163 @@
+"""The HTTP listener: routes, refusals, headers, one log line for each request without its query."""
+
+import secrets
+import time
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from services.auth.oauth.domain.errors import OAuthError, invalid_request, unavailable
+from services.auth.oauth.http.browser_routes import BrowserRoutes
+from services.auth.oauth.http.client_routes import ClientRoutes
+from services.auth.oauth.http.pages import error_page, policy
+from services.auth.oauth.http.reading import MAX_BODY_BYTES
+from services.common.errors import AppError, Kind
+from services.common.telemetry import get_logger
+
+WELL_KNOWN: Final = "/.well-known/oauth-authorization-server"
+_ROUTE: Final = web.RequestKey("route", str)
+_KEEP_ALIVE_S: Final = 15.0
+_INTERNAL: Final = 500
+_UNAUTHORIZED: Final = 401
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Pragma": "no-cache",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not `no-referrer`: browsers then hide the Origin of a form, which we check.
+    "Referrer-Policy": "same-origin",
+    "Content-Security-Policy": policy(),
+}
+_OPEN: Final = frozenset({"metadata", "jwks", "token", "register", "revoke"})
+"""What programs inside a browser may call from anywhere. None of it looks at cookies."""
+_CORS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, MCP-Protocol-Version",
+    "Access-Control-Max-Age": "600",
+}
+_PAGES: Final = frozenset({"authorize", "sign-in", "callback", "consent"})
+
+
+def build_app(clients: ClientRoutes, browsers: BrowserRoutes) -> web.Application:
+    """Put the application together."""
+    app = web.Application(middlewares=[_answered], client_max_size=MAX_BODY_BYTES)
+    path = urlsplit(clients.issuer).path
+    get = {
+        "metadata": (f"{path}{WELL_KNOWN}", clients.metadata),
+        "jwks": (f"{path}/oauth/jwks.json", clients.keys),
+        "authorize": (f"{path}/oauth/authorize", browsers.authorize),
+        "callback": (f"{path}/oauth/callback", browsers.callback),
+    }
+    post = {
+        "authorize": (f"{path}/oauth/authorize", browsers.authorize),
+        "token": (f"{path}/oauth/token", clients.token),
+        "register": (f"{path}/oauth/register", clients.registration),
+        "introspect": (f"{path}/oauth/introspect", clients.introspection),
+        "revoke": (f"{path}/oauth/revoke", clients.revocation),
+        "sign-in": (f"{path}/oauth/sign-in", browsers.sign_in),
+        "consent": (f"{path}/oauth/consent", browsers.consent),
+    }
+    for name, (route, handler) in get.items():
+        app.router.add_get(route, _named(name, handler), allow_head=False)
+    if path:
+        # RFC 8414 §3.1 puts the well-known part before the path of the issuer.
+        app.router.add_get(f"{WELL_KNOWN}{path}", _named("metadata", clients.metadata), allow_head=False)
+    for name, (route, handler) in post.items():
+        app.router.add_post(route, _named(name, handler))
+    for name, (route, _) in {**get, **post}.items():
+        if name in _OPEN:
+            app.router.add_options(route, _named(name, _preflight))
+    return app
+
+
+def _named(name: str, handler: Handler) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        request[_ROUTE] = name
+        return await handler(request)
+
+    return handle
+
+
+async def _preflight(request: web.Request) -> web.Response:
+    del request
+    return web.Response(status=204)
+
+
+@web.middleware
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every request, whatever becomes of it."""
+    started, request_id = time.monotonic(), secrets.token_hex(8)
+    try:
+        response = await handler(request)
+    except OAuthError as error:
+        response = _refusal(request, error)
+    except AppError as error:
+        response = _refusal(request, unavailable() if error.kind is Kind.UNAVAILABLE else _unfit(error))
+    except web.HTTPException as error:
+        response = _refusal(request, _of_http(error))
+        response.headers.update({name: error.headers[name] for name in ("Allow",) if name in error.headers})
+    except Exception:  # noqa: BLE001  the rim: nothing of it may reach the client
+        get_logger().exception("oauth_request_failed", request_id=request_id)
+        response = _refusal(request, OAuthError("server_error", "Something went wrong.", status=_INTERNAL))
+    for name, value in {**_HEADERS, "X-Request-Id": request_id, **_cors(request)}.items():
+        response.headers.setdefault(name, value)
+    ms = round((time.monotonic() - started) * 1000, 1)
+    get_logger().info(
+        "oauth_request",
+        route=request.get(_ROUTE, "unknown"),
+        status=response.status,
+        ms=ms,
+        request_id=request_id,
+    )
+    return response
+
+
+def _refusal(request: web.Request, error: OAuthError) -> web.Response:
+    if request.get(_ROUTE) in _PAGES:
+        text = error_page(error.description)
+        return web.Response(text=text, content_type="text/html", charset="utf-8", status=error.status)
+    said = {"error": error.code, "error_description": error.description}
+    response = web.json_response(said, status=error.status)
+    if error.status == _UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Basic realm="mailwarden"'
+    return response
+
+
+def _unfit(error: AppError) -> OAuthError:
+    if error.kind is Kind.INTERNAL:
+        return OAuthError("server_error", "Something went wrong.", status=_INTERNAL)
+    return invalid_request("The request cannot be carried out.")
+
+
+def _of_http(error: web.HTTPException) -> OAuthError:
+    return OAuthError("invalid_request", error.reason, status=error.status)
+
+
+def _cors(request: web.Request) -> dict[str, str]:
+    return _CORS if request.get(_ROUTE) in _OPEN else {}
+
+
+class OAuthServer:
+    """Listens for browsers and clients."""
+
+    def __init__(self, app: web.Application, drain_s: float) -> None:
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=drain_s,
+            keepalive_timeout=_KEEP_ALIVE_S,
+        )
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; gives the port."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+        return self._runner.addresses[0][1]
+
+    async def close(self) -> None:
+        """Stop accepting, let what is under way finish, close."""
+        await self._runner.cleanup()

@@ -1,0 +1,57 @@
+"""Finds out which client is meant, and whether it is really that one."""
+
+from dataclasses import dataclass
+from hmac import compare_digest
+
+from services.auth.oauth.domain.clients import Client, is_document_url, is_registered_id
+from services.auth.oauth.domain.errors import OAuthError, invalid_client
+from services.auth.oauth.domain.grants import hash_of
+from services.auth.oauth.ports import ClientDocuments, Clients
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a client sent to say which one it is."""
+
+    client_id: str
+    secret: str = ""
+    method: str = "none"
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.client_id!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class FindClient:
+    """Find a client by its id: one that registered, or one that describes itself at its own address."""
+
+    clients: Clients
+    documents: ClientDocuments
+
+    async def __call__(self, client_id: str) -> Client:
+        """Give a client. Raises OAuthError invalid_client, invalid_client_metadata, invalid_redirect_uri."""
+        if is_document_url(client_id):
+            return await self.documents.fetch(client_id)
+        client = await self.clients.find(client_id) if is_registered_id(client_id) else None
+        if client is None:
+            raise invalid_client()
+        return client
+
+    async def authenticate(self, shown: Credentials) -> Client:
+        """Give a client that proved itself the way it registered for. Raises OAuthError invalid_client."""
+        if is_document_url(shown.client_id):
+            # Its redirect URI and challenge were checked when the person agreed; there is nothing to fetch.
+            if shown.method != "none":
+                raise invalid_client()
+            return Client(shown.client_id, "", ())
+        try:
+            client = await self(shown.client_id)
+        except OAuthError:
+            raise invalid_client() from None
+        if client.secret_hash is None:
+            if shown.method != "none":
+                raise invalid_client()
+            return client
+        if not compare_digest(client.secret_hash, hash_of(shown.secret)) or shown.method == "none":
+            raise invalid_client()
+        return client
