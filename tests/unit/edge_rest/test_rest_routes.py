@@ -38,7 +38,9 @@ async def test_me_shows_the_caller(edge):
     by_key = await edge.get("/v1/me")
     by_bearer = await edge.get("/v1/me", headers={"Authorization": f"Bearer {API_KEY}"})
     assert by_key.status == 200
-    assert by_key.body["caller"]["team"] == {"id": TEAM_ID, "name": "default"}
+    team = by_key.body["caller"]["team"]
+    assert (team["id"], team["name"]) == (TEAM_ID, "default")
+    assert team["limits"]["requests_per_minute"] > 0
     assert by_key.body["caller"]["credential_kind"] == "api_key"
     assert by_key.body == by_bearer.body
 
