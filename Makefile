@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 # Stamps: what is installed, so that it is not installed again. `dev` holds all of `runtime`.
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
 CODE := services tests
 
