@@ -1,5 +1,6 @@
 """What a scan reads, keeps, labels and reports."""
 
+import secrets
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -98,6 +99,29 @@ async def test_unreadable_message_makes_the_result_partial_and_is_read_next_time
     assert (first.partial, first.failed_count, first.scanned_count) == (True, 1, 2)
     assert (second.partial, second.scanned_count) == (False, 1)
     assert (await world.subscriptions())["a.news.example"].message_count == 3
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"From": "=?utf-7?Q?+2AA-?= <hello@news.example>"},
+        {"From": "=?unicode_escape?Q?=5Cud800?= <hello@news.example>"},
+        {"List_Id": "=?utf-7?Q?+2AA-?= <b.news.example>"},
+        {"List_Id": "b\0.news.example"},
+        {"List_Id": "", "Sender": "b\0@news.example", "List_Post": "<mailto:b\0@news.example>"},
+        {"List_Id": f"<{secrets.token_hex(4_000)}.news.example>"},
+        {"List_Id": "", "List_Post": f"<mailto:{secrets.token_hex(4_000)}@news.example>"},
+        {"List_Id": "", "From": f"<{secrets.token_hex(4_000)}@news.example>"},
+        {"List_Unsubscribe": "<mailto:b@news.example?subject=%00>, <https://news.example/\0>"},
+    ],
+)
+async def test_no_mail_can_stop_a_scan(world: World, headers: dict[str, str]) -> None:
+    """What a database cannot keep is no text: a scan that failed over it would fail for ever."""
+    world.gmail.deliver(*letter("b.news.example", **headers).items())
+    world.gmail.deliver(*letter("a.news.example").items())
+    report = await world.scan()
+    assert (report.scanned_count, report.failed_count, report.partial) == (2, 0, False)
+    assert "a.news.example" in await world.subscriptions()
 
 
 async def test_cut_short_listing_goes_on_next_time(world: World) -> None:
