@@ -102,9 +102,10 @@ class PostgresSubscriptions:
     async def _by_key(
         self, mailbox_id: MailboxId, keys: Sequence[SubscriptionKey]
     ) -> dict[SubscriptionKey, Subscription]:
-        # One writer at a time per mailbox: counts are read, added to, and written back.
+        # One writer at a time per mailbox: counts are read, added to, and written back. Rows that only
+        # refer to the mailbox may still be added, or a claim and a scan would wait for each other.
         await self.connection.execute(
-            sa.select(mailboxes.c.id).where(mailboxes.c.id == mailbox_id).with_for_update()
+            sa.select(mailboxes.c.id).where(mailboxes.c.id == mailbox_id).with_for_update(key_share=True)
         )
         pairs = [(key.kind.value, key.key) for key in keys]
         query = self._of(mailbox_id, ()).where(

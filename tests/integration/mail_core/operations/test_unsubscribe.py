@@ -150,6 +150,19 @@ async def test_two_workers_that_race_post_once(world: World) -> None:
     assert (await world.subscriptions())[A].state is SubscriptionState.ACCEPTED
 
 
+async def test_scan_that_is_writing_does_not_hold_up_a_claim(world: World) -> None:
+    """A claim refers to the mailbox that a scan has locked: waiting for each other would be a deadlock."""
+    await scanned(world)
+    known = (await world.subscriptions())[A]
+    asked = await world.ask.unsubscribe(world.call(), "me", "", [known.id], dry_run=False)
+    async with world.store.team(world.team_id) as scanning:
+        await scanning.subscriptions.record(known.mailbox_id, [], [])
+        async with asyncio.timeout(5), world.store.team(world.team_id) as asking:
+            locked = await asking.subscriptions.lock(known.id)
+            assert locked is not None
+            await asking.ledger.claim(locked, asked.id, locked.plan.method, world.now())
+
+
 async def test_worker_that_died_after_its_claim_leaves_unknown_and_posts_no_more(world: World) -> None:
     """The job runs again after a crash in the middle of the POST."""
     await scanned(world)
