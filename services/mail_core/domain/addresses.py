@@ -133,7 +133,7 @@ def _address(part: _Part) -> Address | None:
 def _checked(name: str, email: str) -> Address | None:
     """Check an address and decode its name, in this order: an encoded name cannot become an address."""
     local, _, written = re.sub(r"\s+", "", email).rpartition("@")
-    # Of a domain that is all dots and soft hyphens nothing is left.
+    # Of a domain that is all dots nothing is left.
     domain = comparable_domain(written)
     clean = f"{local}@{domain}"
     if not local or not domain or len(clean) > MAX_ADDRESS or _CONTROLS.search(email):

@@ -107,9 +107,9 @@ def test_printable_text_has_no_controls_and_no_direction_tricks():
     assert printable("a\x00b\u202ec\n  d") == "a b c d"
 
 
-@pytest.mark.parametrize("field", ["a@.", "a@\xad", "<a@\u200b.>"])
-def test_domain_of_nothing_visible_is_no_domain(field):
-    """Soft hyphens and dots vanish in the comparable form."""
+@pytest.mark.parametrize("field", ["a@.", "<a@ .>", "<a@..>"])
+def test_domain_of_dots_is_no_domain(field):
+    """Nothing is left of it in the comparable form."""
     assert parse_address(field) is None
 
 
