@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,11 +18,13 @@ from services.auth.operations.check_token import CheckToken
 from services.auth.operations.create_api_key import CreateApiKey
 from services.auth.operations.issue_passport import IssuePassport
 from services.auth.servicer import AuthAdminServicer, AuthServicer
-from services.auth.settings import AuthSettings
+from services.auth.settings import AuthSettings, describe
+from services.common.backend_process import Built
 from services.common.database import Database
 from services.common.dispatch import Dispatcher
 from services.common.grpc_server import GrpcServer, Service
 from services.common.identity import PassportVerifier
+from services.common.telemetry import get_logger
 from services.common.tls import TlsFiles
 
 SERVICE: Final = "auth"
@@ -31,18 +32,11 @@ SERVICE: Final = "auth"
 _PROBE_TIMEOUT_S: Final = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Auth:
-    """An auth that is built. `is_ready` asks what it depends on."""
-
-    server: GrpcServer
-    is_ready: Callable[[], Awaitable[bool]]
-
-
 @contextlib.asynccontextmanager
-async def built(settings: AuthSettings) -> AsyncIterator[Auth]:
+async def built(settings: AuthSettings) -> AsyncIterator[Built]:
     """Build auth and close what it opened. Nothing listens yet. Raises SystemExit for a bad key file."""
     passport_keys = _passport_keys(settings)
+    get_logger().info("configured", **describe(settings))
     async with contextlib.AsyncExitStack() as stack:
         database = Database(settings.database_url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.close)
@@ -63,7 +57,7 @@ async def built(settings: AuthSettings) -> AsyncIterator[Auth]:
             TlsFiles.of(settings),
             [Service(services["AuthService"], servicer), Service(services["AuthAdminService"], admin)],
         )
-        yield Auth(server, lambda: _is_ready(teams))
+        yield Built(server, lambda: _is_ready(teams))
 
 
 async def _is_ready(teams: PostgresTeams) -> bool:

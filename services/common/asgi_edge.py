@@ -4,13 +4,13 @@ Everything but the open paths is authenticated before the protocol's SDK sees a 
 """
 
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from services.common.edge import REQUEST_ID_HEADER, Admission, Gate
-from services.common.errors import AppError, Kind, internal
-from services.common.problem import CONTENT_TYPE, problem_of
+from services.common.errors import AppError, internal
+from services.common.problem import CONTENT_TYPE, HttpError, problem_of
 from services.common.telemetry import get_logger
 
 Scope = MutableMapping[str, Any]
@@ -18,8 +18,6 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-_TOO_LARGE_STATUS: Final = 413
 
 
 class TooLargeError(Exception):
@@ -70,25 +68,19 @@ class EdgeMiddleware:
             limited = _Limited(receive, headers.get("content-length"), self._max_body_bytes)
             await self._app(scope, limited, answer)
         except TooLargeError:
-            error = AppError(
-                Kind.INVALID_ARGUMENT, "BODY_TOO_LARGE", f"At most {self._max_body_bytes} bytes."
-            )
-            await self._refuse(answer, admission, error, scope["path"], _TOO_LARGE_STATUS)
+            message = f"The body is too long. At most {self._max_body_bytes} bytes are read."
+            await self._refuse(answer, admission, HttpError(413, "BODY_TOO_LARGE", message), scope["path"])
         except AppError as error:
             await self._refuse(answer, admission, error, scope["path"])
         except Exception:  # noqa: BLE001 - the rim: nothing unexpected may leave as text
             get_logger().exception("unexpected", route=admission.route)
             await self._refuse(answer, admission, internal(), scope["path"])
 
-    async def _refuse(
-        self, answer: "_Answer", admission: Admission, error: AppError, path: str, status: int | None = None
-    ) -> None:
+    async def _refuse(self, answer: "_Answer", admission: Admission, error: AppError, path: str) -> None:
         admission.reason = error.reason
         if answer.has_started:
             return
-        problem = problem_of(
-            error, request_id=admission.request_id, instance=path, status=status, challenge=self._challenge
-        )
+        problem = problem_of(error, request_id=admission.request_id, instance=path, challenge=self._challenge)
         raw = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
         raw.append((b"content-type", CONTENT_TYPE.encode()))
         await answer({"type": "http.response.start", "status": problem.status, "headers": raw})

@@ -45,3 +45,8 @@ def split_address(address: str) -> tuple[str, int]:
     """Split `host:port`, IPv6 hosts in brackets."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def join_address(host: str, port: int) -> str:
+    """Write `host:port`, IPv6 hosts in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from services.common.errors import AppError, FieldError, Kind, internal, not_found
-from services.common.problem import CONTENT_TYPE, problem_of
+from services.common.problem import CONTENT_TYPE, HttpError, method_not_allowed, problem_of
 
 CHALLENGE: Final = 'Bearer realm="mailwarden"'
 _UNREAD_BODY: Final = frozenset({408, 413})
@@ -27,28 +27,12 @@ _FIELD_REASONS: Final[Mapping[str, str]] = {
 }
 
 
-class HttpError(AppError):
-    """A refusal that only HTTP knows: its status is its own and not the table's."""
-
-    def __init__(
-        self, status: int, reason: str, message: str, headers: Mapping[str, str] | None = None
-    ) -> None:
-        super().__init__(Kind.INVALID_ARGUMENT, reason, message)
-        self.status = status
-        self.headers: Mapping[str, str] = headers or {}
-
-
 def problem_response(error: AppError, *, request_id: str, instance: str) -> web.Response:
     """Render an error as an answer."""
-    status, headers = None, {}
-    if isinstance(error, HttpError):
-        status, headers = error.status, error.headers
-    problem = problem_of(
-        error, request_id=request_id, instance=harmless(instance), status=status, challenge=CHALLENGE
-    )
+    problem = problem_of(error, request_id=request_id, instance=harmless(instance), challenge=CHALLENGE)
     response = web.Response(
         status=problem.status,
-        headers={**problem.headers, **headers},
+        headers=problem.headers,
         body=orjson.dumps(problem.body),
         content_type=CONTENT_TYPE,
     )
@@ -60,11 +44,9 @@ def problem_response(error: AppError, *, request_id: str, instance: str) -> web.
 def from_http_exception(error: web.HTTPException) -> AppError:
     """Name what aiohttp refused by itself."""
     if error.status == web.HTTPNotFound.status_code:
-        return not_found("ROUTE_UNKNOWN", "There is nothing here. GET /openapi.json lists what there is.")
+        return not_found("PATH_UNKNOWN", "There is nothing here. GET /openapi.json lists what there is.")
     if isinstance(error, web.HTTPMethodNotAllowed):
-        allowed = ", ".join(sorted(error.allowed_methods))
-        message = f"This path allows {allowed}."
-        return HttpError(error.status, "METHOD_NOT_ALLOWED", message, {"Allow": allowed})
+        return method_not_allowed(", ".join(sorted(error.allowed_methods)))
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return body_too_large()
     if isinstance(error, web.HTTPExpectationFailed):
@@ -95,7 +77,7 @@ def _field_error(problem: Any) -> FieldError:
 def _field_reason(kind: str) -> str:
     if kind in _FIELD_REASONS:
         return _FIELD_REASONS[kind]
-    return "FIELD_TYPE" if kind.endswith(("_type", "_parsing")) else "FIELD_INVALID"
+    return "FIELD_TYPE_INVALID" if kind.endswith(("_type", "_parsing")) else "FIELD_INVALID"
 
 
 def harmless(text: str) -> str:

@@ -3,19 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import orjson
 from aiohttp import web
 
 from protos.auth.v1 import auth_pb2_grpc
 from protos.mail.v1 import mail_pb2_grpc
-from services.common.edge import Gate
-from services.common.grpc_client import Channel
-from services.common.lifecycle import announce, split_address
-from services.common.passports import PassportBroker
-from services.common.tls import TlsFiles
+from services.common.backends import Backends
+from services.common.lifecycle import announce, join_address, split_address
 from services.edge_rest.events import Feeds
 from services.edge_rest.handlers import Handlers
 from services.edge_rest.middlewares import add_headers, admitted, authenticated, with_problems
@@ -28,39 +23,14 @@ from services.edge_rest.settings import RestSettings
 SERVICE = "edge_rest"
 
 
-@dataclass(frozen=True, slots=True)
-class Backends:
-    """Connections to what this edge asks."""
-
-    auth: Channel
-    mail: Channel
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await asyncio.gather(self.auth.close(), self.mail.close())
-
-
-def connect(settings: RestSettings) -> Backends:
-    """Make the connections; they open when they are first used."""
-    tls = TlsFiles.of(settings)
-    return Backends(
-        Channel(settings.auth_address, "auth", tls), Channel(settings.mail_core_address, "mail_core", tls)
-    )
-
-
 def build_app(settings: RestSettings, backends: Backends) -> web.Application:
     """Put the application together."""
-    gate = Gate(
-        SERVICE,
-        PassportBroker(backends.auth),
-        sample_ratio=settings.trace_sample_ratio,
-        request_timeout_s=settings.request_timeout_s,
-    )
+    gate = backends.gate(SERVICE, settings)
     feeds = Feeds(settings.max_event_streams)
     handlers = Handlers(
         auth=auth_pb2_grpc.AuthServiceStub(backends.auth),
-        mail=mail_pb2_grpc.MailServiceStub(backends.mail),
-        peers={"auth": backends.auth, "mail_core": backends.mail},
+        mail=mail_pb2_grpc.MailServiceStub(backends.mail_core),
+        backends=backends,
         bodies=BodyReader(settings.max_body_bytes, settings.body_timeout_s),
         feeds=feeds,
         heartbeat_s=settings.event_heartbeat_s,
@@ -87,13 +57,13 @@ async def _close(feeds: Feeds) -> None:
 @asynccontextmanager
 async def serving(settings: RestSettings) -> AsyncIterator[str]:
     """Serve inside the block, then drain; gives the bound `host:port`."""
-    backends = connect(settings)
+    backends = Backends.connect(settings)
     runner = Runner(build_app(settings, backends), settings)
     await runner.setup()
     try:
         host, port = split_address(settings.listen)
         await web.TCPSite(runner, host, port).start()
-        yield _address(runner.addresses[0])
+        yield join_address(*runner.addresses[0][:2])
     finally:
         await runner.cleanup()
         await backends.close()
@@ -104,8 +74,3 @@ async def serve(settings: RestSettings, stop: asyncio.Event) -> None:
     async with serving(settings) as address:
         announce(settings.ready_file, SERVICE, {"http": address})
         await stop.wait()
-
-
-def _address(bound: tuple[Any, ...]) -> str:
-    host, port = bound[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Final
 
 from protos.mail.v1 import mail_pb2
+from services.common.backend_process import Built
 from services.common.database import Database
 from services.common.dispatch import Dispatcher
 from services.common.grpc_client import Channel
@@ -41,16 +41,8 @@ from services.mail_core.settings import Settings
 SERVICE: Final = "mail_core"
 
 
-@dataclass(frozen=True, slots=True)
-class MailCore:
-    """A mail core that is working. `is_ready` asks what it depends on."""
-
-    server: GrpcServer
-    is_ready: Callable[[], Awaitable[bool]]
-
-
 @contextlib.asynccontextmanager
-async def mail_core(settings: Settings) -> AsyncIterator[MailCore]:
+async def mail_core(settings: Settings) -> AsyncIterator[Built]:
     """Build everything, work on the queue, and take it down in reverse order at the end."""
     tls = TlsFiles.of(settings)
     database = Database(settings.database_url, pool_size=settings.database_pool_size)
@@ -80,7 +72,7 @@ async def mail_core(settings: Settings) -> AsyncIterator[MailCore]:
         async def is_ready() -> bool:
             return keys.are_loaded and await database.is_ready()
 
-        yield MailCore(server, is_ready)
+        yield Built(server, is_ready)
 
 
 def _services(store: PostgresStore, grants: GoogleGrants, changes: PostgresOperationChanges) -> list[Service]:

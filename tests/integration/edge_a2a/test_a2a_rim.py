@@ -290,7 +290,7 @@ async def test_the_path_answers_with_and_without_a_slash(edge: A2aEdge, path: st
 
 async def test_wrong_paths_and_methods_are_problems(edge: A2aEdge) -> None:
     """404 and 405 in the shape of every other HTTP error."""
-    assert (await edge.ask("GET", "/nowhere")).body["reason"] == "PATH_NOT_FOUND"
+    assert (await edge.ask("GET", "/nowhere")).body["reason"] == "PATH_UNKNOWN"
     wrong = await edge.ask("GET", RPC_PATH)
     assert (wrong.status, wrong.body["reason"], wrong.headers["Allow"]) == (405, "METHOD_NOT_ALLOWED", "POST")
     assert (await edge.ask("POST", CARD_PATH)).status == 405
