@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.common.errors import AppError, unavailable
+from services.mail_core.adapters.operation_changes import PostgresOperationChanges
 from services.mail_core.domain.ids import TeamId
 from services.mail_core.domain.operation import OperationState, ScanReport
 from services.mail_core.domain.subscription import SubscriptionState
+from services.mail_core.operations.follow_operation import FollowOperation
 from services.mail_core.operations.look_at_mail import Page
 from services.mail_core.operations.scan_mailbox import ScanSettings
 from tests.integration.mail_core.operations.world import World, letter
@@ -99,6 +101,16 @@ async def test_unreadable_message_makes_the_result_partial_and_is_read_next_time
     assert (first.partial, first.failed_count, first.scanned_count) == (True, 1, 2)
     assert (second.partial, second.scanned_count) == (False, 1)
     assert (await world.subscriptions())["a.news.example"].message_count == 3
+
+
+@pytest.mark.parametrize("request_id", ["a\0", "a\n", "a b", "é", "x" * 129])
+async def test_impossible_request_id_is_a_typed_error(world: World, request_id: str) -> None:
+    """It starts nothing, and whoever looks for it finds nothing."""
+    with pytest.raises(AppError) as asked:
+        await world.ask.scan(world.call(), "me", request_id, dry_run=True, max_messages=0)
+    with pytest.raises(AppError) as looked:
+        await FollowOperation(world.store, PostgresOperationChanges("")).get(world.call(), "", request_id)
+    assert (asked.value.reason, looked.value.reason) == ("REQUEST_ID_INVALID", "OPERATION_NOT_FOUND")
 
 
 @pytest.mark.parametrize(
