@@ -124,7 +124,7 @@ breaking: $(DEV)  ## contracts only grow
 	@against=$$($(PROMISED)); \
 	if test -z "$$against" || ! git cat-file -e "$$against:protos" 2>/dev/null; then \
 	echo "breaking: no earlier contract to compare with"; else \
-	$(BIN)/buf breaking --against ".git#ref=$$against"; fi
+	$(BIN)/buf breaking --against "$$(git rev-parse --git-common-dir)#ref=$$against"; fi
 
 .PHONY: check
 check: fmt-check lint types arch breaking protos-check unit contract  ## all that is quick; run it before a commit

@@ -59,7 +59,7 @@ async def up(plan: Plan, ready_file: ReadyFile | None, console: Console) -> None
             retell()
             announcer.end()
             show_welcome(console, plan, endpoints, system.api_key)
-            await first_of(stop.wait(), system.supervisor.broken())
+            await first_of(stop.wait(), system.supervisor.broken(), system.renew_certificates())
     finally:
         announcer.end()
         if ready_file:
