@@ -85,9 +85,13 @@ FindPassportKey = Callable[[str], Awaitable[Ed25519PublicKey | None]]
 class PassportVerifier:
     """Checks passports for one backend. A passport that was checked is remembered for its life."""
 
-    def __init__(self, audience: str, find_key: FindPassportKey) -> None:
+    def __init__(
+        self, audience: str, find_key: FindPassportKey, clock: Callable[[], float] = time.time
+    ) -> None:
+        """Check passports for `audience`. `clock` says how long a checked one is remembered, in unix time."""
         self._audience = audience
         self._find_key = find_key
+        self._clock = clock
         self._known: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
 
     async def verify(self, token: str) -> Caller:
@@ -99,7 +103,7 @@ class PassportVerifier:
             raise unauthenticated("PASSPORT_MISSING", "The call carries no passport.")
         digest = hashlib.sha256(token.encode()).digest()
         known = self._known.get(digest)
-        if known is not None and known[0] > time.time():
+        if known is not None and known[0] > self._clock():
             return known[1]
         claims = await self._check(token)
         caller = _caller_from(claims)

@@ -36,9 +36,14 @@ def announce(ready_file: Path | None, service: str, addresses: Mapping[str, str]
 def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
     """Write a file so that a reader sees all of it or none of it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
-        file.write(text)
-    temporary.replace(path)
+    temporary.unlink(missing_ok=True)  # of a process that had our id: its mode may be another
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+            file.write(text)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def split_address(address: str) -> tuple[str, int]:
