@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.integration.cli.test_postgres import serving
 from tests.system import ROOT, RunningSystem, running_system
 from tests.unit.cli.processes import gone
 
@@ -184,6 +185,19 @@ async def test_no_process_outlives_a_killed_system(tmp_path: Path) -> None:
             await gone(pid)
     with running_system(tmp_path) as system:
         assert (await me(system, system.api_key))[0] == 200
+
+
+async def test_an_external_database_and_the_real_google_need_no_process_of_ours(tmp_path: Path) -> None:
+    """`DATABASE_URL` names an administrator; nothing that belongs to the sandbox is started."""
+    async with serving(tmp_path / "external") as (cluster, _):
+        starting = running_system(tmp_path, "--no-sandbox", DATABASE_URL=cluster.admin_url)
+        system = await asyncio.to_thread(starting.__enter__)
+        try:
+            assert system.pids.keys() == SERVICES - {"postgres", "sandbox"}
+            assert system.sandbox == ""
+            assert (await me(system, system.api_key))[0] == 200
+        finally:
+            await asyncio.to_thread(starting.__exit__, None, None, None)
 
 
 def any_ports() -> tuple[str, ...]:
