@@ -144,6 +144,7 @@ class _Run:
         self._report = report
         self._ids = ids
         self._outcomes: dict[SubscriptionId, UnsubscribeOutcome] = {}
+        self._sending: set[asyncio.Task[None]] = set()
         self._free = asyncio.Semaphore(AT_ONCE)
         self._is_dry = bool(operation.arguments["dry_run"])
 
@@ -154,6 +155,9 @@ class _Run:
                 for subscription_id in self._ids:
                     group.create_task(self._one(subscription_id))
         except ExceptionGroup as failures:
+            # Somebody cancelled, or one failed: what was on its way then is still part of what was done.
+            await asyncio.gather(*self._sending, return_exceptions=True)
+            self._report.so_far = self._summary()
             raise failures.exceptions[0] from None
         return self._summary()
 
@@ -162,10 +166,19 @@ class _Run:
             decided = await self._work.decide(self._operation, subscription_id)
             if isinstance(decided, Claim):
                 # Whatever happens around it, an attempt that was claimed is made and written down.
-                decided = await asyncio.shield(self._work.send(self._operation, decided))
-            if decided is not None:
+                await asyncio.shield(self._sent(decided))
+            elif decided is not None:
                 self._outcomes[subscription_id] = decided
             await self._tell()
+
+    def _sent(self, claim: Claim) -> asyncio.Task[None]:
+        sending = asyncio.create_task(self._send(claim))
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
+        return sending
+
+    async def _send(self, claim: Claim) -> None:
+        self._outcomes[claim.subscription.id] = await self._work.send(self._operation, claim)
 
     async def _tell(self) -> None:
         self._report.so_far = self._summary()

@@ -5,15 +5,17 @@ import asyncio
 import pytest
 
 from services.common.errors import AppError
+from services.mail_core.adapters.operation_changes import PostgresOperationChanges
 from services.mail_core.domain.attempt import one_click_answered, one_click_not_reached
 from services.mail_core.domain.ids import TeamId
-from services.mail_core.domain.operation import OperationState
+from services.mail_core.domain.operation import OperationState, UnsubscribeReport
 from services.mail_core.domain.subscription import SubscriptionState
+from services.mail_core.operations.follow_operation import FollowOperation
 from services.mail_core.operations.import_mailbox import ImportMailbox, StateFiles
 from services.mail_core.operations.look_at_mail import Page
 from tests.integration.mail_core.operations.world import TOKEN, World, letter
 
-A = "a.news.example"
+A, B = "a.news.example", "b.news.example"
 URL = f"https://news.example/u/{A}"
 
 
@@ -161,6 +163,27 @@ async def test_scan_that_is_writing_does_not_hold_up_a_claim(world: World) -> No
             locked = await asking.subscriptions.lock(known.id)
             assert locked is not None
             await asking.ledger.claim(locked, asked.id, locked.plan.method, world.now())
+
+
+async def test_cancelled_operation_tells_what_was_on_its_way(world: World) -> None:
+    """Somebody cancels between two answers: the second is waited for, and is part of the result."""
+    await scanned(world, {"list_id": A}, {"list_id": B})
+    held = {url: asyncio.Event() for url in (URL, f"https://news.example/u/{B}")}
+    world.one_click.held = held
+    known = await world.subscriptions()
+    await world.ask.unsubscribe(world.call(), "me", "", [known[A].id, known[B].id], dry_run=False)
+    operation = world.queue.queued[-1]
+    running = asyncio.create_task(world.runner(world.team_id, operation.id, True))
+    await _until(lambda: len(world.one_click.posted) == len(held))
+    await FollowOperation(world.store, PostgresOperationChanges("")).cancel(world.call(), operation.id)
+    held[f"https://news.example/u/{B}"].set()
+    await asyncio.wait([running], timeout=0.3)
+    held[URL].set()
+    await running
+    done = await world.operation(operation)
+    assert done.state is OperationState.CANCELLED
+    assert isinstance(done.result, UnsubscribeReport)
+    assert [o.state for o in done.result.outcomes] == ["accepted", "accepted"]
 
 
 async def test_worker_that_died_after_its_claim_leaves_unknown_and_posts_no_more(world: World) -> None:
