@@ -31,7 +31,10 @@ async def test_scan_candidates_unsubscribe_twice_and_free_time(edge: str, system
         assert (one_click["method"], mailto["method"]) == ("one_click", "mailto")
 
         first = await story.unsubscribe([one_click["id"], mailto["id"]], f"{edge}-1")
-        assert [(row["state"], row["already_done"]) for row in first] == [("accepted", False), ("sent", False)]
+        assert [(row["state"], row["already_done"]) for row in first] == [
+            ("accepted", False),
+            ("sent", False),
+        ]
         again = await story.unsubscribe([one_click["id"], mailto["id"]], f"{edge}-2")
         assert [row["already_done"] for row in again] == [True, True]
 
@@ -50,7 +53,9 @@ async def test_three_edges_tell_the_same_truth(system: RunningSystem) -> None:
     for edge in EDGES:
         async with telling(edge, system) as story:
             await story.scan()
-            told.append([(row["key"], row["method"], row["method_reason"]) for row in await story.candidates()])
+            told.append(
+                [(row["key"], row["method"], row["method_reason"]) for row in await story.candidates()]
+            )
     assert told[0] == told[1] == told[2]
 
 
@@ -88,4 +93,6 @@ def _next_monday(hour: int) -> str:
 
 
 def _overlaps(slot: Facts, busy: list[Facts]) -> bool:
-    return any(slot["start_time"] < each["end_time"] and each["start_time"] < slot["end_time"] for each in busy)
+    return any(
+        slot["start_time"] < each["end_time"] and each["start_time"] < slot["end_time"] for each in busy
+    )

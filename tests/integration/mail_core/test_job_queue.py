@@ -73,7 +73,7 @@ async def asked(database: Database, queue: JobQueue, *, commits: bool = True) ->
             request = OperationRequest(OperationKind.SCAN, str(uuid.uuid4()), {})
             operation = await request_operation(records, mailbox, world.call(), request, world.now)
             if not commits:
-                raise GoesBackError
+                raise GoesBackError  # noqa: TRY301 the transaction is to go back here
     except GoesBackError:
         pass
     yield operation
