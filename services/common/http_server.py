@@ -48,7 +48,10 @@ class HttpServer:
             yield
         finally:
             server.should_exit = True
-            await running
+            try:
+                await running
+            finally:
+                self._socket.close()  # uvicorn leaves it open when the application did not start
 
     def _config(self, app: Asgi) -> uvicorn.Config:
         return uvicorn.Config(
@@ -79,13 +82,14 @@ class _Server(uvicorn.Server):
         started.cancel()
         if running.done():
             running.result()
-            raise RuntimeError("the application did not start; the log says why")
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
-        """Start, and say so unless the application refused."""
-        await super().startup(sockets)
-        if not self.should_exit:
-            self._has_started.set()
+        """Start, and say so."""
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # uvicorn would take the process along
+            raise RuntimeError("the application did not start; the log says why") from None
+        self._has_started.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -48,6 +48,13 @@ class Caller:
     scopes: frozenset[str]
     restrictions: Restrictions = Restrictions()
 
+    @property
+    def log_name(self) -> str:
+        """How logs name the caller: a token's principal is its issuer's to choose, and often an address."""
+        if self.credential_kind == "api_key":
+            return self.principal
+        return f"{self.credential_kind}:{hashlib.sha256(self.principal.encode()).hexdigest()[:12]}"
+
     def to_claims(self) -> dict[str, Any]:
         """Write the caller as passport claims."""
         return {

@@ -16,7 +16,7 @@ from services.common import errors
 from services.common.errors import BY_GRPC_CODE, TABLE, AppError, FieldError, Kind
 from services.common.grpc_status import from_rpc_error, to_status
 
-TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=40)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 REASON = st.from_regex(r"[A-Z][A-Z0-9_]{2,30}", fullmatch=True)
 
 
