@@ -89,10 +89,14 @@ class PostgresSubscriptions:
         """Give those that were asked to end and may yet be verified or ignored."""
         return [_subscription(row) for row in await self.connection.execute(self._of(mailbox_id, _AWAITING))]
 
-    async def set_state(self, subscription_id: SubscriptionId, state: SubscriptionState) -> None:
-        """Note what silence or new mail said about a request."""
+    async def settle(
+        self, subscription_id: SubscriptionId, former: SubscriptionState, state: SubscriptionState
+    ) -> None:
+        """Note what silence or new mail said about a request, unless its state is another one meanwhile."""
         await self.connection.execute(
-            sa.update(subscriptions).where(subscriptions.c.id == subscription_id).values(state=state)
+            sa.update(subscriptions)
+            .where(subscriptions.c.id == subscription_id, subscriptions.c.state == former)
+            .values(state=state)
         )
 
     def _of(self, mailbox_id: MailboxId, states: Collection[SubscriptionState]) -> sa.Select:

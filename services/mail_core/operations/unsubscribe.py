@@ -22,6 +22,7 @@ from services.mail_core.domain.ids import AttemptId, SubscriptionId
 from services.mail_core.domain.operation import Phase, Progress, UnsubscribeOutcome, UnsubscribeReport
 from services.mail_core.domain.records import Operation, Outcome, Subscription
 from services.mail_core.domain.subscription import SubscriptionState, is_settled
+from services.mail_core.domain.target import target_of
 from services.mail_core.domain.unsubscribe_mail import compose
 from services.mail_core.domain.unsubscribe_plan import Method, UnsubscribePlan
 from services.mail_core.operations.google_grants import GoogleGrants
@@ -31,7 +32,9 @@ from services.mail_core.storage import Clock, Records, Store
 
 AT_ONCE: Final = 8
 _ALREADY_USED: Final = Outcome(
-    SubscriptionState.SENT, "ALREADY_USED", "The agent that you came from had already used this link."
+    SubscriptionState.SENT,
+    "ALREADY_USED",
+    "This very link was used before, for another list or by the agent that you came from.",
 )
 
 
@@ -81,6 +84,8 @@ class Unsubscribe:
         outcome = _outcome_of(ended)
         async with self.store.team(operation.team_id) as records:
             await records.ledger.conclude(claim.attempt_id, claim.subscription.id, outcome, self.clock())
+            if not is_settled(outcome.state, outcome.reason):
+                await records.ledger.release_target(operation.mailbox_id, target_of(claim.subscription.plan))
         return _told(claim.subscription, outcome)
 
     async def _claim(
@@ -88,7 +93,7 @@ class Unsubscribe:
     ) -> Claim | UnsubscribeOutcome:
         plan = subscription.plan
         decided = _without_network(plan)
-        if decided is None and await records.ledger.is_used(operation.mailbox_id, _target(plan)):
+        if decided is None and not await records.ledger.take_target(operation.mailbox_id, target_of(plan)):
             decided = _ALREADY_USED
         if decided is not None:
             await records.ledger.decide(subscription, operation.id, plan.method, decided, self.clock())
@@ -196,10 +201,6 @@ def _without_network(plan: UnsubscribePlan) -> Outcome | None:
     if plan.method is Method.WEB_PAGE:
         return Outcome(SubscriptionState.NEEDS_PERSON, plan.reason, plan.explanation)
     return None
-
-
-def _target(plan: UnsubscribePlan) -> str:
-    return plan.one_click_url or (f"mailto:{plan.mailto.recipient}" if plan.mailto else "")
 
 
 def _outcome_of(ended: AttemptOutcome) -> Outcome:

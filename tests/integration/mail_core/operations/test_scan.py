@@ -174,7 +174,7 @@ async def test_interrupted_scan_counts_nothing_twice(world: World) -> None:
     world.gmail.trouble = unavailable("GMAIL_DOWN", "Later.")
     with pytest.raises(AppError):
         await world.runner(world.team_id, operation.id, False)
-    assert (await world.operation(operation)).state is OperationState.RUNNING
+    assert (await world.operation(operation)).state is OperationState.QUEUED
     world.gmail.trouble = None
     done = await world.run_all()
     assert done.state is OperationState.SUCCEEDED
@@ -211,6 +211,17 @@ async def test_cancelled_scan_stops_and_keeps_what_it_had_done(world: World) -> 
         await records.operations.request_cancel(operation.id)
     done = await world.run_all()
     assert done.state is OperationState.CANCELLED
+
+
+async def test_cancelling_a_scan_that_waits_for_another_try_takes_effect_at_once(world: World) -> None:
+    """Nobody has to wait for the next try to see it cancelled."""
+    operation = await world.ask.scan(world.call(), "me", "", dry_run=False, max_messages=0)
+    world.gmail.trouble = unavailable("GMAIL_DOWN", "Later.")
+    with pytest.raises(AppError):
+        await world.runner(world.team_id, operation.id, False)
+    async with world.store.team(world.team_id) as records:
+        await records.operations.request_cancel(operation.id)
+    assert (await world.operation(operation)).state is OperationState.CANCELLED
 
 
 async def test_same_request_id_is_the_same_operation(world: World) -> None:

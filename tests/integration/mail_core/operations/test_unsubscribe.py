@@ -217,6 +217,15 @@ async def test_links_that_the_personal_agent_used_are_not_used_again(world: Worl
     assert world.one_click.posted == []
 
 
+async def test_two_lists_that_share_a_link_are_ended_by_one_request(world: World) -> None:
+    """The claim is for the link as well as for the list, also when both are asked for at once."""
+    shared = {"List_Unsubscribe": f"<{URL}>"}
+    await scanned(world, {"list_id": A, **shared}, {"list_id": "b.news.example", **shared})
+    report = await world.unsubscribe(A, "b.news.example")
+    assert sorted(o.reason for o in report.outcomes) == ["ACCEPTED", "ALREADY_USED"]
+    assert world.one_click.posted == [URL]
+
+
 async def test_unknown_and_foreign_subscriptions_are_not_found(world: World) -> None:
     """One unknown id refuses the whole request, and nothing is queued."""
     await scanned(world)
