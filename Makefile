@@ -16,7 +16,7 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
-CODE := services tests
+CODE := services tests docs
 
 CORPUS ?=
 UP_ARGS ?=
@@ -151,6 +151,10 @@ protos-check: $(DEV)
 	$(call generate,"$$fresh") && cd "$$fresh" && \
 	find protos -type f | while read -r file; do cmp "$$file" "$(CURDIR)/$$file" || exit 1; done || \
 	{ echo "generated code is not that of protos/; run: make protos" >&2; exit 1; }
+
+.PHONY: docs
+docs: $(DEV)  ## write the pages that are read from code and protos
+	@$(BIN)/python -m docs.errors_page
 
 ##@ Help
 

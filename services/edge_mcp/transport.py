@@ -65,10 +65,10 @@ class TransportGuard:
 
 def _security_refusal(status: int) -> AppError:
     if status == HTTPStatus.MISDIRECTED_REQUEST:
-        message = "This Host is not served. Set MCP_ALLOWED_HOSTS or MCP_RESOURCE_SERVER_URL to serve it."
-        return HttpError(status, "HOST_NOT_ALLOWED", message)
-    message = "Pages of this Origin may not call. Set MCP_ALLOWED_ORIGINS to let them."
-    return denied("ORIGIN_NOT_ALLOWED", message)
+        host = "This Host is not served. Set MCP_ALLOWED_HOSTS or MCP_RESOURCE_SERVER_URL to serve it."
+        return HttpError(421, "HOST_NOT_ALLOWED", host)
+    origin = "Pages of this Origin may not call. Set MCP_ALLOWED_ORIGINS to let them."
+    return denied("ORIGIN_NOT_ALLOWED", origin)
 
 
 def _check_http(request: Request) -> None:

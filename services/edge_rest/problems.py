@@ -1,6 +1,5 @@
 """Everything that can go wrong, as problem documents (RFC 9457)."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -9,22 +8,13 @@ from pydantic import ValidationError
 
 from services.common.errors import AppError, FieldError, Kind, internal, not_found
 from services.common.problem import CONTENT_TYPE, HttpError, method_not_allowed, problem_of
+from services.common.validation import field_reason
 
 CHALLENGE: Final = 'Bearer realm="mailwarden"'
 _UNREAD_BODY: Final = frozenset({408, 413})
 """What is left of the body is not worth reading, so the connection ends."""
 MAX_FIELDS: Final = 20
 MAX_FIELD_CHARS: Final = 128
-
-_FIELD_REASONS: Final[Mapping[str, str]] = {
-    "missing": "FIELD_REQUIRED",
-    "extra_forbidden": "FIELD_UNKNOWN",
-    "greater_than_equal": "FIELD_OUT_OF_RANGE",
-    "less_than_equal": "FIELD_OUT_OF_RANGE",
-    "string_too_short": "FIELD_OUT_OF_RANGE",
-    "string_too_long": "FIELD_OUT_OF_RANGE",
-    "too_short": "FIELD_OUT_OF_RANGE",
-}
 
 
 def problem_response(error: AppError, *, request_id: str, instance: str) -> web.Response:
@@ -50,7 +40,7 @@ def from_http_exception(error: web.HTTPException) -> AppError:
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return body_too_large()
     if isinstance(error, web.HTTPExpectationFailed):
-        return HttpError(error.status, "EXPECTATION_FAILED", "Only 100-continue can be expected.")
+        return HttpError(417, "EXPECTATION_FAILED", "Only 100-continue can be expected.")
     return internal()
 
 
@@ -71,13 +61,7 @@ def from_validation(error: ValidationError) -> AppError:
 
 def _field_error(problem: Any) -> FieldError:
     path = harmless(".".join(str(part) for part in problem["loc"]))[:MAX_FIELD_CHARS]
-    return FieldError(path or "body", _field_reason(problem["type"]), problem["msg"])
-
-
-def _field_reason(kind: str) -> str:
-    if kind in _FIELD_REASONS:
-        return _FIELD_REASONS[kind]
-    return "FIELD_TYPE_INVALID" if kind.endswith(("_type", "_parsing")) else "FIELD_INVALID"
+    return FieldError(path or "body", field_reason(problem["type"]), problem["msg"])
 
 
 def harmless(text: str) -> str:
