@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -13,6 +14,8 @@ import uvloop
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Run `main(stop)` on uvloop. SIGTERM and SIGINT set `stop`; `main` drains and returns."""
+    # What is loaded by now stays: looking through all of it for garbage halts every request for 30 to 90 ms.
+    gc.freeze()
     with contextlib.suppress(KeyboardInterrupt):
         uvloop.run(_with_signals(main))
 
