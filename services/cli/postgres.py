@@ -51,6 +51,8 @@ _SETTINGS: Final = {
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    # DETAIL lines quote the values of rows, which are addresses here.
+    "log_error_verbosity": "terse",
     "log_line_prefix": "%m [%p] %q%u@%d ",
 }
 

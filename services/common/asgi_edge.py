@@ -3,8 +3,9 @@
 Everything but the open paths is authenticated before the protocol's SDK sees a byte.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -13,6 +14,9 @@ from services.common.errors import AppError, internal
 from services.common.problem import CONTENT_TYPE, HttpError, problem_of
 from services.common.telemetry import get_logger
 
+BODY_S: Final = 30.0
+"""Time that a body may take to arrive."""
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -20,8 +24,8 @@ Send = Callable[[Message], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class TooLargeError(Exception):
-    """The body passed the limit while it was read."""
+class BodyRefusedError(HttpError):
+    """The body passed the limit, or did not arrive in time. Not a matter of the protocol above."""
 
 
 class EdgeMiddleware:
@@ -67,9 +71,6 @@ class EdgeMiddleware:
                 await admission.authenticate()
             limited = _Limited(receive, headers.get("content-length"), self._max_body_bytes)
             await self._app(scope, limited, answer)
-        except TooLargeError:
-            message = f"The body is too long. At most {self._max_body_bytes} bytes are read."
-            await self._refuse(answer, admission, HttpError(413, "BODY_TOO_LARGE", message), scope["path"])
         except AppError as error:
             await self._refuse(answer, admission, error, scope["path"])
         except Exception:  # noqa: BLE001 - the rim: nothing unexpected may leave as text
@@ -98,21 +99,35 @@ class _Headers(dict[str, str]):
 
 
 class _Limited:
-    """Receives a request body and stops at the limit, whether its length was declared or not."""
+    """Receives a request body within a limit, whether its length was declared or not, and within a time."""
 
     def __init__(self, receive: Receive, declared: str | None, limit: int) -> None:
         self._receive = receive
         self._limit = limit
         self._read = 0
+        self._is_complete = False
+        self._deadline = asyncio.get_running_loop().time() + BODY_S
         if declared is not None and declared.isdecimal() and int(declared) > limit:
-            raise TooLargeError
+            raise self._too_large()
 
     async def __call__(self) -> Message:
-        message = await self._receive()
+        if self._is_complete:
+            return await self._receive()  # what comes now is the client leaving
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            message = f"The body did not arrive within {BODY_S:g} s."
+            raise BodyRefusedError(408, "BODY_TIMEOUT", message) from None
         self._read += len(message.get("body", b""))
         if self._read > self._limit:
-            raise TooLargeError
+            raise self._too_large()
+        self._is_complete = not message.get("more_body", False)
         return message
+
+    def _too_large(self) -> BodyRefusedError:
+        message = f"The body is too long. At most {self._limit} bytes are read."
+        return BodyRefusedError(413, "BODY_TOO_LARGE", message)
 
 
 class _Answer:

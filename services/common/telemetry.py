@@ -23,7 +23,15 @@ from services.common.tracing import current_trace, span
 
 __all__ = ["get_logger", "record_duration", "span", "start"]
 
-_QUIET_LOGGERS: Final = ("asyncio", "alembic", "googleapiclient", "aiohttp.access", "uvicorn.access", "mcp")
+_QUIET_LOGGERS: Final = (
+    "asyncio",
+    "alembic",
+    "googleapiclient",
+    "aiohttp.access",
+    "uvicorn.access",
+    "mcp",
+    "procrastinate",
+)
 
 
 def start(service: str, settings: BaseServiceSettings) -> Callable[[], None]:
