@@ -53,6 +53,7 @@ async def subscriptions(http: aiohttp.ClientSession, system: RunningSystem) -> d
     return {row["key"]: row for row in page["subscriptions"]}
 
 
+@pytest.mark.promise("once.crash")
 async def test_mail_core_killed_in_the_middle_of_an_unsubscribe_posts_no_second_time(
     system: RunningSystem, http: aiohttp.ClientSession
 ) -> None:
@@ -76,6 +77,7 @@ async def test_mail_core_killed_in_the_middle_of_an_unsubscribe_posts_no_second_
     assert len(received["requests"]) == 1
 
 
+@pytest.mark.promise("once.mail")
 async def test_mail_core_killed_in_the_middle_of_a_scan_loses_and_repeats_nothing(
     system: RunningSystem, http: aiohttp.ClientSession
 ) -> None:
@@ -93,6 +95,7 @@ async def test_mail_core_killed_in_the_middle_of_a_scan_loses_and_repeats_nothin
     assert (await _mailbox(http, system))["message_count"] == before + 300
 
 
+@pytest.mark.promise("outages.typed", "outages.heal")
 @pytest.mark.parametrize("victim", ["auth", "postgres"])
 async def test_dead_dependency_is_a_typed_error_and_heals_by_itself(
     system: RunningSystem, http: aiohttp.ClientSession, victim: str

@@ -16,6 +16,7 @@ CONTRACT = named_in_the_contract()
 NAMED = sorted({each.reason for each in CONTRACT})
 
 
+@pytest.mark.promise("errors.named")
 def test_the_page_of_errors_is_up_to_date() -> None:
     """`make docs` writes it; what it says is what the code does."""
     assert errors_page.PAGE.read_text() == errors_page.page()
@@ -45,6 +46,7 @@ def test_a_reason_has_one_kind_and_one_status() -> None:
     assert {reason: found for reason, found in statuses.items() if len(found) > 1} == {}
 
 
+@pytest.mark.promise("errors.named")
 @pytest.mark.parametrize("reason", BY_BACKENDS)
 def test_what_a_backend_raises_is_named_in_the_contract(reason: str) -> None:
     """Who has only the protos can handle every failure of a method (STYLE §3.8)."""

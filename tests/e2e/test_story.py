@@ -17,6 +17,7 @@ LISTS = {
 }
 
 
+@pytest.mark.promise("story.same")
 @pytest.mark.parametrize("edge", EDGES)
 async def test_scan_candidates_unsubscribe_twice_and_free_time(edge: str, system: RunningSystem) -> None:
     """Scan, see what fills the mailbox, end two lists, ask again, find time: the same on every edge."""
@@ -47,6 +48,7 @@ async def test_scan_candidates_unsubscribe_twice_and_free_time(edge: str, system
         assert not [slot for slot in found if _overlaps(slot, free["busy"])]
 
 
+@pytest.mark.promise("story.same")
 async def test_three_edges_tell_the_same_truth(system: RunningSystem) -> None:
     """The same candidates, in the same order, with the same words."""
     told = []
@@ -59,6 +61,7 @@ async def test_three_edges_tell_the_same_truth(system: RunningSystem) -> None:
     assert told[0] == told[1] == told[2]
 
 
+@pytest.mark.promise("quiet.context", "once.unsubscribe")
 @pytest.mark.parametrize("edge", EDGES)
 async def test_each_list_was_asked_once_without_our_context(edge: str, system: RunningSystem) -> None:
     """The sender saw one POST with the one form that RFC 8058 allows, and nothing about us."""

@@ -49,6 +49,7 @@ def demo(*arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.promise("story.demo", "traces.whole")
 def test_the_demo_tells_the_whole_story_whatever_the_shell_holds() -> None:
     """Every kind of unsubscribe, nothing twice, three protocols, one trace down to Google, memory."""
     report = demo()
@@ -65,6 +66,7 @@ def test_the_demo_tells_the_whole_story_whatever_the_shell_holds() -> None:
     assert "nothing is left running" in report
 
 
+@pytest.mark.promise("story.corpus")
 def test_real_mail_is_counted_right_and_its_senders_are_not_contacted(tmp_path: Path) -> None:
     """One-click links in real mail lead to real hosts, so they are only rehearsed."""
     (tmp_path / "1.eml").write_text(_ONE_CLICK)

@@ -58,6 +58,7 @@ async def test_it_serves_where_it_says(app: App, listen: str) -> None:
         assert await get(server) == (200, "ok")
 
 
+@pytest.mark.promise("stopping.flight")
 async def test_a_request_in_flight_is_finished(app: App) -> None:
     """Leaving the block waits for it (DESIGN §3.8)."""
     server = HttpServer("127.0.0.1:0", drain_s=5)

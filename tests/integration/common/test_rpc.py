@@ -162,6 +162,7 @@ BAD_PASSPORTS: Mapping[str, tuple[Callable[[], str], str]] = {
 }
 
 
+@pytest.mark.promise("rights.scope", "rights.forgery")
 @pytest.mark.parametrize("flaw", BAD_PASSPORTS)
 async def test_bad_passport_is_refused_before_the_handler(world: World, flaw: str) -> None:
     """The backend checks by itself and the handler never runs."""
@@ -171,6 +172,7 @@ async def test_bad_passport_is_refused_before_the_handler(world: World, flaw: st
     assert world.handler.calls == 0
 
 
+@pytest.mark.promise("rights.read-only")
 async def test_read_only_credential_changes_nothing(world: World) -> None:
     """A mutating method refuses a read-only passport."""
     async with world.stub() as stub:
@@ -179,11 +181,13 @@ async def test_read_only_credential_changes_nothing(world: World) -> None:
     assert (caught.value.kind, caught.value.reason) == (Kind.PERMISSION_DENIED, "READ_ONLY")
 
 
+@pytest.mark.promise("rights.peers")
 async def test_peer_that_is_not_named_is_refused(world: World) -> None:
     """A valid certificate of the wrong service is not enough."""
     assert (await failure_of(world, passport(), peer="auth")).reason == "PEER_NOT_ALLOWED"
 
 
+@pytest.mark.promise("rights.certificates")
 async def test_client_without_certificate_is_refused(world: World) -> None:
     """The TLS handshake itself demands a client certificate."""
     credentials = grpc.ssl_channel_credentials((world.folder / "ca.pem").read_bytes())
@@ -195,6 +199,7 @@ async def test_client_without_certificate_is_refused(world: World) -> None:
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.promise("rights.certificates")
 async def test_certificate_of_another_authority_is_refused(world: World, tmp_path: Path) -> None:
     """A self-made certificate with the right name does not connect."""
     ensure_certificates(CertificateFolder(tmp_path), utc_now())
@@ -236,6 +241,7 @@ async def test_large_passport_and_large_error_always_arrive(world: World) -> Non
     assert world.handler.callers[0].restrictions == many
 
 
+@pytest.mark.promise("errors.bare")
 async def test_text_of_an_unexpected_exception_stays_inside(world: World) -> None:
     """The caller gets a bare internal error."""
     world.handler.failures = [KeyError("secret-value")]
@@ -289,6 +295,7 @@ async def test_new_certificate_is_used_without_a_restart(tmp_path: Path) -> None
     assert world.handler.calls == 2
 
 
+@pytest.mark.promise("outages.heal")
 async def test_restarted_backend_is_found_again(folder: Path) -> None:
     """The channel recovers by itself after its peer came back on the same port."""
     world = World(folder)

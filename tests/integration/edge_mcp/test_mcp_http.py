@@ -156,6 +156,7 @@ BAD_BODIES = [
 ]
 
 
+@pytest.mark.promise("input.typed")
 @pytest.mark.parametrize("version", [HANDSHAKE, MODERN])
 async def test_a_body_that_is_no_message_is_a_json_rpc_error(edge: Edge, version: str) -> None:
     """400 with a JSON-RPC error, a reason and the request id; the parser's words stay here."""
@@ -205,6 +206,7 @@ async def test_a_huge_body_is_refused_by_its_declared_length(start_edge: StartEd
         assert (await _problem(response))["reason"] == "BODY_TOO_LARGE"
 
 
+@pytest.mark.promise("input.size")
 async def test_a_huge_body_without_a_length_is_refused_as_it_arrives(start_edge: StartEdge) -> None:
     """Chunked bodies meet the same limit."""
 
@@ -255,6 +257,7 @@ async def test_health_needs_no_credential_and_no_backend(edge: Edge) -> None:
     assert await _probe(edge, "/health") == (200, {"status": "ok"})
 
 
+@pytest.mark.promise("outages.health")
 async def test_ready_follows_the_backends(edge: Edge) -> None:
     """503 names the backend that does not serve, and ends by itself."""
     assert await _probe(edge, "/ready") == (200, {"status": "ready"})
@@ -267,6 +270,7 @@ async def test_ready_follows_the_backends(edge: Edge) -> None:
             pass
 
 
+@pytest.mark.promise("outages.typed")
 async def test_a_dead_core_is_a_typed_error_and_not_a_hang(edge: Edge) -> None:
     """MAIL_CORE_DOWN within moments, retryable."""
     await edge.backends.stop_mail()

@@ -118,6 +118,7 @@ async def test_lasting_failure_is_kept_as_a_dead_letter(databases: Databases, da
     assert statuses == ["failed"]
 
 
+@pytest.mark.promise("outages.queue")
 async def test_job_cut_off_by_a_shutdown_runs_again(databases: Databases, database: Database) -> None:
     """A drain that ends before the job does gives it back to the queue."""
     queue, worker = queue_for(databases), Worker()
@@ -131,6 +132,7 @@ async def test_job_cut_off_by_a_shutdown_runs_again(databases: Databases, databa
     assert second.runs == worker.runs
 
 
+@pytest.mark.promise("outages.queue")
 async def test_job_of_a_dead_worker_is_rescued(databases: Databases, database: Database) -> None:
     """A worker that stopped beating loses its job to a living one."""
     queue, worker = queue_for(databases), Worker()

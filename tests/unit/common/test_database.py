@@ -25,6 +25,7 @@ async def database(closed_port: int) -> AsyncIterator[Database]:
     await database.close()
 
 
+@pytest.mark.promise("outages.typed")
 async def test_a_dead_database_is_a_typed_error(database: Database) -> None:
     """Retryable, and its text holds no URL."""
     async with asyncio.timeout(10):

@@ -34,6 +34,7 @@ def facts(error: AppError) -> tuple[object, ...]:
     return (error.kind, error.reason, error.message, error.fields, error.metadata)
 
 
+@pytest.mark.promise("errors.one-table")
 @pytest.mark.parametrize("kind", Kind)
 def test_every_kind_has_every_column(kind: Kind) -> None:
     """STYLE §3.6: no kind can reach an edge that does not know how to say it."""
@@ -92,6 +93,7 @@ ERRORS = st.builds(
 )
 
 
+@pytest.mark.promise("errors.one-table")
 @given(ERRORS)
 def test_an_error_is_the_same_after_a_journey(sent: AppError) -> None:
     """Kind, reason, message, fields, metadata, and the waiting time to the microsecond."""
@@ -101,6 +103,7 @@ def test_an_error_is_the_same_after_a_journey(sent: AppError) -> None:
     assert got.retry_after_s == (None if wait_s is None else pytest.approx(wait_s, abs=1e-6))
 
 
+@pytest.mark.promise("errors.bare")
 @pytest.mark.parametrize("code", grpc.StatusCode)
 def test_words_of_the_transport_never_become_ours(code: grpc.StatusCode) -> None:
     """What gRPC itself says about a failure stays inside."""

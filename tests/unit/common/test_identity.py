@@ -124,6 +124,7 @@ FLAWS: dict[str, Callable[[World], str]] = {
 _RSA = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
 
 
+@pytest.mark.promise("rights.forgery")
 @pytest.mark.parametrize("flaw", FLAWS)
 async def test_nothing_else_is_believed(world: World, flaw: str) -> None:
     """RFC 8725: type, algorithm, issuer, audience and key are pinned."""

@@ -28,6 +28,7 @@ async def _logged() -> list[bytes]:
     return log.splitlines()
 
 
+@pytest.mark.promise("secrets.logs")
 def test_no_line_holds_a_secret_wherever_it_came_in(lines: list[dict[str, Any]]) -> None:
     """Credentials, headers, paths, bodies, and the texts of exceptions (DESIGN §3.4, §3.9)."""
     assert SECRET.lower() not in json.dumps(lines).lower()

@@ -175,6 +175,7 @@ async def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) 
     assert world.broker._asking == {}
 
 
+@pytest.mark.promise("secrets.shown")
 async def test_neither_credential_nor_passport_is_shown(world: World) -> None:
     """What ends up in a log by accident says who, and not how to be them."""
     held = await world.broker.passport(Credential("api_key", "planted-secret"), "mail_core")

@@ -22,6 +22,7 @@ each_method = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.promise("rights.policy")
 @each_method
 def test_every_method_names_who_may_call_it(method: MethodDescriptor, policy: Policy) -> None:
     """DESIGN D11; only services that have certificates exist."""
@@ -83,6 +84,7 @@ def policy_from(**options: object) -> Policy:
     return policy_of(service_with(**options).methods[0])
 
 
+@pytest.mark.promise("rights.policy")
 @pytest.mark.parametrize(
     ("options", "words"),
     [

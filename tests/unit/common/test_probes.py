@@ -68,6 +68,7 @@ class Edge:
         return start["status"], names, content
 
 
+@pytest.mark.promise("outages.health")
 async def test_health_says_that_the_loop_turns_and_nothing_else() -> None:
     """A dead dependency never restarts us: not even while we drain."""
     edge = Edge(Backends({"auth": False, "mail_core": False}))

@@ -32,12 +32,14 @@ def test_the_secret_is_not_in_what_is_stored() -> None:
     assert b"refresh" not in base64.b64encode(sealed)
 
 
+@pytest.mark.promise("secrets.sealed")
 def test_another_team_cannot_open_it() -> None:
     """A row copied to another tenant stays shut."""
     with pytest.raises(SealError):
         SEALER.open(SEALER.seal(b"secret", TEAM), OTHER_TEAM)
 
 
+@pytest.mark.promise("secrets.sealed")
 @pytest.mark.parametrize(
     "sealer",
     [Sealer("k1", {"k1": OTHER}), Sealer("k2", {"k2": KEY}), Sealer("k1", {})],
@@ -49,6 +51,7 @@ def test_a_key_that_cannot_open_fails_closed(sealer: Sealer) -> None:
         sealer.open(SEALER.seal(b"secret", TEAM), TEAM)
 
 
+@pytest.mark.promise("secrets.sealed")
 def test_every_flipped_bit_is_noticed() -> None:
     """Version, key id, nonce, ciphertext and tag."""
     sealed = SEALER.seal(b"secret", TEAM)
@@ -115,6 +118,7 @@ def test_an_unusable_key_file_is_refused_without_quoting_it(tmp_path: Path, text
     assert GOOD[:12] not in str(caught.value)
 
 
+@pytest.mark.promise("secrets.shown")
 def test_no_repr_shows_a_key() -> None:
     """Nor does an error: both end up in logs."""
     shown = repr(SEALER) + str(SEALER)

@@ -30,6 +30,7 @@ def test_an_instant_is_the_same_whatever_its_offset(text: str) -> None:
     assert parse_instant(text, "start") == datetime(2026, 3, 10, 9, tzinfo=UTC)
 
 
+@pytest.mark.promise("input.times")
 @pytest.mark.parametrize(
     ("value", "reason"),
     [

@@ -93,6 +93,7 @@ def test_without_sampling_nothing_is_recorded_and_the_context_stays(
     assert exporter.get_finished_spans() == ()
 
 
+@pytest.mark.promise("traces.whole")
 def test_spans_of_one_trace_hang_together(exporter: InMemorySpanExporter) -> None:
     """The outer span is a child of the caller's, the inner of the outer, and both end."""
     with within(SAMPLED):
@@ -116,6 +117,7 @@ def test_the_next_hop_is_told_of_the_innermost_span(exporter: InMemorySpanExport
     assert told == Trace(SAMPLED.trace_id, call.context.span_id, is_sampled=True)
 
 
+@pytest.mark.promise("traces.private")
 @pytest.mark.parametrize(
     ("error", "description"),
     [

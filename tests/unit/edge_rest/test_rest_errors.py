@@ -65,6 +65,7 @@ async def test_auths_own_reason_is_shown(shared_edge):
     assert_problem(answer, 401, "TOKEN_EXPIRED")
 
 
+@pytest.mark.promise("rights.scope")
 async def test_missing_scope_is_refused_by_the_backend(shared_edge):
     """The scope is the method's; the answer says which one is missing."""
     shared_edge.backends.auth.admit("reader", scopes=["unsubscribe:read"])
@@ -74,6 +75,7 @@ async def test_missing_scope_is_refused_by_the_backend(shared_edge):
     assert shared_edge.backends.mail.requests == []
 
 
+@pytest.mark.promise("rights.read-only")
 async def test_read_only_credential_changes_nothing(shared_edge):
     """Whatever its scopes."""
     shared_edge.backends.auth.admit("looker", restrictions=Restrictions(read_only=True))
@@ -96,6 +98,7 @@ async def test_auth_away_is_not_a_wrong_credential(shared_edge):
 # --- what backends say
 
 
+@pytest.mark.promise("errors.one-table")
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.INTERNAL], ids=lambda k: k.value)
 async def test_every_kind_of_error_keeps_its_meaning(shared_edge, kind):
     """What the core raises arrives as it was, in HTTP's words."""
@@ -113,6 +116,7 @@ async def test_every_kind_of_error_keeps_its_meaning(shared_edge, kind):
     assert answer.body["instance"] == "/v1/mailboxes"
 
 
+@pytest.mark.promise("errors.bare")
 async def test_unexpected_failure_is_bare(shared_edge, caplog):
     """The text of an unknown exception never leaves the house."""
     caplog.set_level(logging.CRITICAL)
@@ -122,6 +126,7 @@ async def test_unexpected_failure_is_bare(shared_edge, caplog):
     assert "secret" not in json.dumps(answer.body)
 
 
+@pytest.mark.promise("outages.typed")
 async def test_core_away_is_a_typed_error_within_the_deadline(shared_edge):
     """And the next request after it is back succeeds by itself."""
     await shared_edge.get("/v1/mailboxes")
@@ -164,6 +169,7 @@ async def test_other_methods_name_the_allowed_ones(shared_edge, method, path, al
         assert_problem(answer, 405, "METHOD_NOT_ALLOWED")
 
 
+@pytest.mark.promise("input.size")
 @pytest.mark.parametrize("declared", [True, False])
 async def test_long_bodies_are_not_read(shared_edge, declared):
     """Whether their length is declared or comes as a surprise."""
@@ -197,6 +203,7 @@ async def test_other_media_types_are_refused(shared_edge, headers):
     assert shared_edge.backends.mail.requests == []
 
 
+@pytest.mark.promise("input.typed")
 @pytest.mark.parametrize(
     "raw",
     [
@@ -230,6 +237,7 @@ async def test_what_is_not_json_is_refused(shared_edge, raw):
 # --- shapes
 
 
+@pytest.mark.promise("input.typed")
 @pytest.mark.parametrize(
     ("path", "body", "field", "reason"),
     [
@@ -270,6 +278,7 @@ async def test_wrong_shapes_name_the_field(shared_edge, path, body, field, reaso
     assert shared_edge.backends.mail.requests == []
 
 
+@pytest.mark.promise("input.times")
 @pytest.mark.parametrize(
     ("start", "reason"),
     [

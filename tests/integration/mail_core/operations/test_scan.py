@@ -26,6 +26,7 @@ def deliver(
         world.gmail.deliver(*letter(list_id, **changes).items(), labels=labels)
 
 
+@pytest.mark.promise("story.scan")
 async def test_first_scan_reads_triages_and_ranks_everything(world: World) -> None:
     """Counts by category add up, and the list with most messages comes first."""
     deliver(world, "small.news.example", 2)
@@ -38,6 +39,7 @@ async def test_first_scan_reads_triages_and_ranks_everything(world: World) -> No
     assert list(await world.subscriptions()) == ["big.news.example", "small.news.example"]
 
 
+@pytest.mark.promise("once.labels")
 async def test_labels_are_applied_once_to_what_was_triaged(world: World) -> None:
     """Every message of a category has its label; the others are untouched."""
     deliver(world, "ads.news.example", 3, labels=("INBOX", "CATEGORY_PROMOTIONS"))
@@ -67,6 +69,7 @@ async def test_second_scan_reads_only_what_is_new(world: World) -> None:
     assert (await world.subscriptions())["a.news.example"].message_count == 5
 
 
+@pytest.mark.promise("once.resync")
 async def test_forgotten_cursor_loses_and_repeats_nothing(world: World) -> None:
     """A 404 of history.list means a new listing in which known messages are not read again."""
     deliver(world, "a.news.example", 3)
@@ -78,6 +81,7 @@ async def test_forgotten_cursor_loses_and_repeats_nothing(world: World) -> None:
     assert (await world.subscriptions())["a.news.example"].message_count == 5
 
 
+@pytest.mark.promise("quiet.dry-run")
 async def test_dry_run_changes_and_stores_nothing(world: World) -> None:
     """It reports what a scan would find, and the next scan still finds it."""
     deliver(world, "ads.news.example", 2, labels=("INBOX", "CATEGORY_PROMOTIONS"))
@@ -90,6 +94,7 @@ async def test_dry_run_changes_and_stores_nothing(world: World) -> None:
     assert (await world.scan()).scanned_count == 2
 
 
+@pytest.mark.promise("once.partial")
 async def test_unreadable_message_makes_the_result_partial_and_is_read_next_time(world: World) -> None:
     """Nothing is dropped silently: the cursor stays until everything before it was read."""
     deliver(world, "a.news.example", 3)
@@ -113,6 +118,7 @@ async def test_impossible_request_id_is_a_typed_error(world: World, request_id: 
     assert (asked.value.reason, looked.value.reason) == ("REQUEST_ID_INVALID", "OPERATION_NOT_FOUND")
 
 
+@pytest.mark.promise("quiet.untrusted")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -136,6 +142,7 @@ async def test_no_mail_can_stop_a_scan(world: World, headers: dict[str, str]) ->
     assert "a.news.example" in await world.subscriptions()
 
 
+@pytest.mark.promise("once.partial")
 async def test_cut_short_listing_goes_on_next_time(world: World) -> None:
     """max_messages takes the newest first and says that it is partial."""
     deliver(world, "a.news.example", 5)
@@ -224,6 +231,7 @@ async def test_cancelling_a_scan_that_waits_for_another_try_takes_effect_at_once
     assert (await world.operation(operation)).state is OperationState.CANCELLED
 
 
+@pytest.mark.promise("once.request-id")
 async def test_same_request_id_is_the_same_operation(world: World) -> None:
     """Twice the same request is one operation, queued once; another request with its id is refused."""
     first = await world.ask.scan(world.call(), "me", "r-7", dry_run=False, max_messages=0)
@@ -247,6 +255,7 @@ async def test_unknown_mailbox_is_not_found(world: World, mailbox_id: str, reaso
         await world.ask.scan(world.call(), mailbox_id, "", dry_run=False, max_messages=0)
 
 
+@pytest.mark.promise("teams.ids")
 async def test_another_team_sees_nothing(world: World) -> None:
     """With the right ids in hand, another team finds no mailbox, operation or subscription."""
     deliver(world, "a.news.example")
@@ -260,6 +269,7 @@ async def test_another_team_sees_nothing(world: World) -> None:
         await world.ask.scan(stranger, mailboxes[0].id, "", dry_run=False, max_messages=0)
 
 
+@pytest.mark.promise("once.verified")
 async def test_silence_verifies_and_new_mail_shows_who_ignores(world: World) -> None:
     """48 h after acceptance: silent lists are verified, those that write on are ignored."""
     deliver(world, "quiet.news.example")
