@@ -14,9 +14,9 @@ BIN := $(VENV)/bin
 # Stamps: what is installed, so that it is not installed again. `dev` holds all of `runtime`.
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
-CODE := services tests
+CODE := services tests docs
 
 CORPUS ?=
 UP_ARGS ?=
@@ -124,7 +124,7 @@ breaking: $(DEV)  ## contracts only grow
 	@against=$$($(PROMISED)); \
 	if test -z "$$against" || ! git cat-file -e "$$against:protos" 2>/dev/null; then \
 	echo "breaking: no earlier contract to compare with"; else \
-	$(BIN)/buf breaking --against ".git#ref=$$against"; fi
+	$(BIN)/buf breaking --against "$$(git rev-parse --git-common-dir)#ref=$$against"; fi
 
 .PHONY: check
 check: fmt-check lint types arch breaking protos-check unit contract  ## all that is quick; run it before a commit
@@ -151,6 +151,10 @@ protos-check: $(DEV)
 	$(call generate,"$$fresh") && cd "$$fresh" && \
 	find protos -type f | while read -r file; do cmp "$$file" "$(CURDIR)/$$file" || exit 1; done || \
 	{ echo "generated code is not that of protos/; run: make protos" >&2; exit 1; }
+
+.PHONY: docs
+docs: $(DEV)  ## write the pages that are read from code and protos
+	@$(BIN)/python -m docs.errors_page
 
 ##@ Help
 

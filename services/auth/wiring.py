@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,7 +18,7 @@ from services.auth.adapters.secret_issuer import SecretIssuer
 from services.auth.audit_servicer import AuditServicer
 from services.auth.domain.api_key import EnvironmentKeys, hash_of
 from services.auth.domain.revocation import read_cursor
-from services.auth.oauth.wiring import OAuth, Parts, oauth_built
+from services.auth.oauth.wiring import OAuth, Parts, oauth_built, oauth_serving
 from services.auth.operations.audit_log import ReadAudit, TakeOverEvents, VerifyAudit
 from services.auth.operations.audit_upkeep import Retention, audit_upkeep
 from services.auth.operations.check_api_key import CheckApiKey
@@ -33,17 +32,20 @@ from services.auth.operations.note_refusal import NoteRefusal
 from services.auth.operations.revoke_key import RevokeKey
 from services.auth.operations.rotate_key import RotateKey
 from services.auth.servicer import AuthAdminServicer, AuthServicer, told_from
-from services.auth.settings import AuthSettings
+from services.auth.settings import AuthSettings, describe
 from services.auth.team_servicer import KeyOperations, TeamOperations, TeamServicer
 from services.common.audit_notes import RefusalNotes
+from services.common.backend_process import Built
 from services.common.context import Call
 from services.common.database import Database
 from services.common.dispatch import Dispatcher, OnDenied
 from services.common.errors import AppError, Kind
 from services.common.grpc_server import GrpcServer, Service
 from services.common.identity import PassportVerifier
+from services.common.lifecycle import join_address, split_address
 from services.common.policy import Policy
 from services.common.revocations import RevocationFollower, RevokedSubjects
+from services.common.telemetry import get_logger
 from services.common.tls import TlsFiles
 
 SERVICE: Final = "auth"
@@ -51,20 +53,11 @@ SERVICE: Final = "auth"
 _PROBE_TIMEOUT_S: Final = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Auth:
-    """An auth that is built. `is_ready` asks what it depends on; `end_streams` lets it leave at once."""
-
-    server: GrpcServer
-    is_ready: Callable[[], Awaitable[bool]]
-    end_streams: Callable[[], None]
-    oauth: OAuth | None = None
-
-
 @contextlib.asynccontextmanager
-async def built(settings: AuthSettings) -> AsyncIterator[Auth]:
+async def built(settings: AuthSettings) -> AsyncIterator[Built]:
     """Build auth and close what it opened. Nothing listens yet. Raises SystemExit for a bad key file."""
     passport_keys = _passport_keys(settings)
+    get_logger().info("configured", **describe(settings))
     async with contextlib.AsyncExitStack() as stack:
         database = Database(settings.database_url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.close)
@@ -106,7 +99,12 @@ async def built(settings: AuthSettings) -> AsyncIterator[Auth]:
             TlsFiles.of(settings),
             [Service(services[name], handler) for name, handler in handlers.items()],
         )
-        yield Auth(server, lambda: _is_ready(teams), revocations.close, oauth)
+        addresses = {}
+        if oauth is not None:
+            serving = oauth_serving(oauth, *split_address(settings.oauth_listen), settings.drain_s)
+            host, _ = split_address(settings.oauth_listen)
+            addresses["oauth"] = join_address(host, await stack.enter_async_context(serving))
+        yield Built(server, lambda: _is_ready(teams), revocations.close, addresses)
 
 
 async def _oauth(

@@ -14,6 +14,8 @@ from services.common.sealing import new_master_key_line
 HOST: Final = "127.0.0.1"
 EDGES: Final = ("edge_rest", "edge_mcp", "edge_a2a")
 STOP_ORDER: Final = (EDGES, ("mail_core", "auth"), ("sandbox",), ("postgres",))
+_DRAIN_S: Final = 10.0
+_LEAVING_S: Final = 5.0
 _LOOPBACK: Final = "127.0.0.0/8"
 
 
@@ -101,6 +103,14 @@ class Plan:
         """The table that both sides of the local Google keep: the older one reads a mailbox in seconds."""
         return self.inherited.get(name, "2025")
 
+    @property
+    def _drain_s(self) -> float:
+        """How long a service may finish what is in flight. What is no number, the service refuses itself."""
+        try:
+            return float(self.inherited.get("DRAIN_S", _DRAIN_S))
+        except ValueError:
+            return _DRAIN_S
+
     def _service(self, name: str, settings: Mapping[str, str], pins: Mapping[str, str]) -> Program:
         ready_file = self.folder.announcements / f"{name}.json"
         return Program(
@@ -115,4 +125,5 @@ class Plan:
             log=self.folder.log(name),
             probe=announced_in(ready_file),
             pins=pins,
+            stop_s=self._drain_s + _LEAVING_S,
         )

@@ -10,7 +10,6 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -25,14 +24,14 @@ from urllib.parse import quote
 
 import psutil
 
+from services.cli.accounts import Account, account_for
 from services.cli.failure import Failure
-from services.cli.programs import Account, Addresses, Program, run
+from services.cli.programs import Addresses, Program, run
 
 ADMIN: Final = "postgres"
 _PORT: Final = 5432  # a part of the socket's name; nothing listens on TCP
 _SOCKET: Final = f".s.PGSQL.{_PORT}"
 _SOCKET_PATH_MAX: Final = 107  # sockaddr_un.sun_path less its final NUL, Linux
-_ACCOUNTS: Final = ("mailwarden", "postgres", "nobody")
 _LEFTOVER_S: Final = 10.0
 _READY_LINE: Final = 7  # of postmaster.pid, from 0
 
@@ -52,6 +51,8 @@ _SETTINGS: Final = {
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    # DETAIL lines quote the values of rows, which are addresses here.
+    "log_error_verbosity": "terse",
     "log_line_prefix": "%m [%p] %q%u@%d ",
 }
 
@@ -70,7 +71,7 @@ class Cluster:
     def at(cls, folder: Path, password: str) -> "Cluster":
         """Say where the cluster of a folder lives. Touches nothing."""
         binaries = _binaries()
-        account = _account(folder, binaries) if os.geteuid() == 0 else None
+        account = account_for(folder / "data", (folder, binaries))
         return cls(folder, _socket_folder(folder), binaries, account, password)
 
     @property
@@ -197,28 +198,6 @@ def _binaries() -> Path:
 
 def _environment() -> dict[str, str]:
     return {"PATH": os.defpath, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
-
-
-def _account(folder: Path, binaries: Path) -> Account:
-    """Choose who runs PostgreSQL when we are root: the owner of an existing cluster, else a known account."""
-    data = folder / "data"
-    entry = pwd.getpwuid(data.stat().st_uid) if data.exists() else _known_account()
-    is_reached = all(_is_open(path) for path in (folder, binaries))
-    return Account(entry.pw_uid, entry.pw_gid, reach=not is_reached)
-
-
-def _known_account() -> pwd.struct_passwd:
-    for name in _ACCOUNTS:
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise Failure(f"PostgreSQL does not run as root, and there is no account {' or '.join(_ACCOUNTS)}")
-
-
-def _is_open(path: Path) -> bool:
-    """Whether anybody may walk to a path."""
-    return all(part.stat().st_mode & stat.S_IXOTH for part in (path, *path.parents) if part.exists())
 
 
 def _socket_folder(folder: Path) -> Path:

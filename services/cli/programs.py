@@ -12,21 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from services.cli.accounts import Account
 from services.cli.failure import Failure
 
 Addresses = Mapping[str, str]
 _LEASH: Final = Path(__file__).with_name("leash.py")
 _POLL_S: Final = 0.02
 _TAIL_LINES: Final = 25
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The user that a process runs as when we are root. `reach`: it may enter what only root may."""
-
-    uid: int
-    gid: int
-    reach: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +38,7 @@ class Program:
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     orphan_signal: signal.Signals = signal.SIGKILL
-    ready_s: float = 45.0
+    ready_s: float = 60.0
     stop_s: float = 15.0
 
     def pinned(self, addresses: Addresses) -> "Program":

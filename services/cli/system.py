@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import aiohttp
 
@@ -25,6 +25,7 @@ from services.common.lifecycle import write_atomically
 from services.common.tls import TlsFiles
 
 T = TypeVar("T")
+_RENEWAL_S: Final = 12 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,12 @@ class System:
         if self.endpoints:
             content = asdict(self.endpoints) | {"pids": dict(self.supervisor.pids), "pid": os.getpid()}
             write_atomically(self.plan.folder.system_file, json.dumps(content, indent=1), mode=0o600)
+
+    async def renew_certificates(self) -> None:
+        """Renew what comes close to its end, for as long as the system runs; peers read the files anew."""
+        while True:
+            await asyncio.sleep(_RENEWAL_S)
+            ensure_certificates(self.plan.folder.certificates, utc_now())
 
     def operator(self) -> Operator:
         """Ask the running system for what only an operator may. Raises Failure before it runs."""

@@ -59,7 +59,7 @@ async def up(plan: Plan, ready_file: ReadyFile | None, console: Console) -> None
             retell()
             announcer.end()
             show_welcome(console, plan, endpoints, system.api_key)
-            await first_of(stop.wait(), system.supervisor.broken())
+            await first_of(stop.wait(), system.supervisor.broken(), system.renew_certificates())
     finally:
         announcer.end()
         if ready_file:
@@ -81,9 +81,11 @@ async def running(system: System, stop: asyncio.Event) -> AsyncIterator[Endpoint
 
 
 def stop_on_signals() -> asyncio.Event:
-    """Make an event that the signals which mean "leave" set."""
-    stop = asyncio.Event()
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    """Make an event that the signals which mean "leave" set. Under nohup a hangup means nothing."""
+    stop, signals = asyncio.Event(), [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
+    for signum in signals:
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     return stop
 

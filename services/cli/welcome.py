@@ -1,7 +1,7 @@
 """What a person sees of `mailwarden up`: the steps of the start, then where all is and how to use it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -12,6 +12,7 @@ from rich.table import Table
 from services.cli.plan import Plan
 from services.cli.system import Endpoints
 
+_MUTATION_TOOLS: Final = "MCP_ENABLE_MUTATION_TOOLS"
 _JSON: Final = "-H 'Content-Type: application/json'"
 _REAL_LINKS: Final = (
     "The links in your corpus are real: a one-click unsubscribe without dry_run would reach its sender."
@@ -57,7 +58,7 @@ def show_welcome(console: Console, plan: Plan, endpoints: Endpoints, api_key: st
     """Print the addresses, the key, and examples that can be pasted as they are."""
     console.print("\n[bold green]Mailwarden is up.[/]\n")
     console.print(_addresses(plan, endpoints, api_key))
-    for title, example in _examples(endpoints, api_key):
+    for title, example in _examples(endpoints, api_key, plan.inherited):
         console.print(f"\n[bold]{title}[/]")
         # Lines for pasting are never folded or coloured.
         console.print(example, soft_wrap=True, highlight=False, markup=False)
@@ -84,10 +85,14 @@ def _addresses(plan: Plan, endpoints: Endpoints, api_key: str) -> Table:
     return table
 
 
-def _examples(endpoints: Endpoints, api_key: str) -> tuple[tuple[str, str], ...]:
+def _examples(
+    endpoints: Endpoints, api_key: str, inherited: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
+    has_mail_tools = inherited.get(_MUTATION_TOOLS, "").lower() in {"true", "1", "yes", "on"}
+    hint = "" if has_mail_tools else f" (tools for calendars; {_MUTATION_TOOLS}=true adds those for mail)"
     return (
         ("REST", _rest(endpoints.rest, api_key)),
-        ("MCP", _mcp(endpoints.mcp, api_key)),
+        (f"MCP{hint}", _mcp(endpoints.mcp, api_key)),
         ("A2A", _a2a(endpoints.a2a, api_key)),
     )
 
@@ -107,10 +112,12 @@ def _rest(url: str, api_key: str) -> str:
 
 
 def _mcp(url: str, api_key: str) -> str:
+    inspector = "npx @modelcontextprotocol/inspector --cli"
     server = {"type": "http", "url": url, "headers": {"X-API-Key": api_key}}
     return "\n".join(
         (
             f"claude mcp add --transport http mailwarden {url} --header 'X-API-Key: {api_key}'",
+            f"{inspector} {url} --transport http --method tools/list --header 'X-API-Key: {api_key}'",
             json.dumps({"mcpServers": {"mailwarden": server}}),
         )
     )

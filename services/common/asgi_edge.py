@@ -3,6 +3,7 @@
 Everything but the open paths is authenticated before the protocol's SDK sees a byte.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any, Final
 
@@ -10,9 +11,12 @@ import orjson
 
 from services.common.client_address import FORWARDED_HEADER, Peer
 from services.common.edge import REQUEST_ID_HEADER, Admission, Gate
-from services.common.errors import AppError, Kind, internal
-from services.common.problem import CONTENT_TYPE, problem_of
+from services.common.errors import AppError, internal
+from services.common.problem import CONTENT_TYPE, HttpError, problem_of
 from services.common.telemetry import get_logger
+
+BODY_S: Final = 30.0
+"""Time that a body may take to arrive."""
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -20,11 +24,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_TOO_LARGE_STATUS: Final = 413
 
-
-class TooLargeError(Exception):
-    """The body passed the limit while it was read."""
+class BodyRefusedError(HttpError):
+    """The body passed the limit, or did not arrive in time. Not a matter of the protocol above."""
 
 
 class EdgeMiddleware:
@@ -71,11 +73,6 @@ class EdgeMiddleware:
             await self._enter(scope["path"], admission)
             limited = _Limited(receive, headers.get("content-length"), self._max_body_bytes)
             await self._app(scope, limited, answer)
-        except TooLargeError:
-            error = AppError(
-                Kind.INVALID_ARGUMENT, "BODY_TOO_LARGE", f"At most {self._max_body_bytes} bytes."
-            )
-            await self._refuse(answer, admission, error, scope["path"], _TOO_LARGE_STATUS)
         except AppError as error:
             await self._refuse(answer, admission, error, scope["path"])
         except Exception:  # noqa: BLE001 - the rim: nothing unexpected may leave as text
@@ -88,15 +85,11 @@ class EdgeMiddleware:
         elif path not in self._probes:
             await admission.count_openly()
 
-    async def _refuse(
-        self, answer: "_Answer", admission: Admission, error: AppError, path: str, status: int | None = None
-    ) -> None:
+    async def _refuse(self, answer: "_Answer", admission: Admission, error: AppError, path: str) -> None:
         admission.reason = error.reason
         if answer.has_started:
             return
-        problem = problem_of(
-            error, request_id=admission.request_id, instance=path, status=status, challenge=self._challenge
-        )
+        problem = problem_of(error, request_id=admission.request_id, instance=path, challenge=self._challenge)
         raw = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
         raw.append((b"content-type", CONTENT_TYPE.encode()))
         await answer({"type": "http.response.start", "status": problem.status, "headers": raw})
@@ -121,21 +114,35 @@ class _Headers(dict[str, str]):
 
 
 class _Limited:
-    """Receives a request body and stops at the limit, whether its length was declared or not."""
+    """Receives a request body within a limit, whether its length was declared or not, and within a time."""
 
     def __init__(self, receive: Receive, declared: str | None, limit: int) -> None:
         self._receive = receive
         self._limit = limit
         self._read = 0
+        self._is_complete = False
+        self._deadline = asyncio.get_running_loop().time() + BODY_S
         if declared is not None and declared.isdecimal() and int(declared) > limit:
-            raise TooLargeError
+            raise self._too_large()
 
     async def __call__(self) -> Message:
-        message = await self._receive()
+        if self._is_complete:
+            return await self._receive()  # what comes now is the client leaving
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            message = f"The body did not arrive within {BODY_S:g} s."
+            raise BodyRefusedError(408, "BODY_TIMEOUT", message) from None
         self._read += len(message.get("body", b""))
         if self._read > self._limit:
-            raise TooLargeError
+            raise self._too_large()
+        self._is_complete = not message.get("more_body", False)
         return message
+
+    def _too_large(self) -> BodyRefusedError:
+        message = f"The body is too long. At most {self._limit} bytes are read."
+        return BodyRefusedError(413, "BODY_TOO_LARGE", message)
 
 
 class _Answer:

@@ -14,7 +14,7 @@ from services.common.identity import Caller
 
 T = TypeVar("T")
 
-_REQUEST_ID: Final = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 PassportSource = Callable[[str], Awaitable[str]]
 """Gives the passport for an audience."""
@@ -71,7 +71,7 @@ def entered(call: Call) -> Iterator[Call]:
 
 def request_id_from(text: str | None) -> str:
     """Keep a client's request id when it is harmless, else make one."""
-    return text if text and _REQUEST_ID.match(text) else secrets.token_hex(16)
+    return text if text and _REQUEST_ID.fullmatch(text) else secrets.token_hex(16)
 
 
 def bounded_timeout_s(wanted_s: float | None) -> float | None:

@@ -122,7 +122,7 @@ class Dispatcher:
             "rpc",
             action=policy.action,
             peer=call.peer,
-            principal=call.caller.principal if call.caller else "",
+            principal=call.caller.log_name if call.caller else "",
             reason=reason,
             ms=round(seconds * 1000, 2),
         )

@@ -179,7 +179,7 @@ class Gate:
             route=admission.route,
             status=admission.status,
             reason=admission.reason,
-            principal=admission.caller.principal if admission.caller else "",
+            principal=admission.caller.log_name if admission.caller else "",
             sampled=bool(trace and trace.is_sampled),
             ms=round(seconds * 1000, 2),
         )

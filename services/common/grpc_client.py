@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind
 from services.common.context import bounded_timeout_s, current_call
 from services.common.dispatch import PASSPORT_KEY, REQUEST_ID_KEY, TRACEPARENT_KEY
 from services.common.errors import AppError, Kind, unauthenticated
-from services.common.grpc_server import MAX_MESSAGE_BYTES
+from services.common.grpc_server import MAX_MESSAGE_BYTES, MAX_METADATA_BYTES
 from services.common.grpc_status import from_rpc_error
 from services.common.policy import Policy, policy_of
 from services.common.tls import TlsFiles
@@ -28,6 +28,9 @@ from services.common.tracing import current_trace, span
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # An error with many fields travels as metadata.
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", 2 * MAX_METADATA_BYTES),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     # A peer that was restarted is found again within moments, not after two minutes.

@@ -21,9 +21,8 @@ def to_status(error: AppError) -> status_pb2.Status:
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=dict(error.metadata))
     status.details.append(_packed(info))
     if error.retry_after_s is not None:
-        delay = duration_pb2.Duration(
-            seconds=int(error.retry_after_s), nanos=int(error.retry_after_s % 1 * _NANOS)
-        )
+        seconds, nanos = divmod(round(error.retry_after_s * _NANOS), _NANOS)
+        delay = duration_pb2.Duration(seconds=seconds, nanos=nanos)
         status.details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
     if error.fields:
         violations = [
@@ -42,7 +41,10 @@ def _packed(message: Message) -> any_pb2.Any:
 
 def from_rpc_error(error: aio.AioRpcError, peer: str) -> AppError:
     """Rebuild the error that a peer raised; what the transport itself raised becomes `<PEER>_DOWN`."""
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    try:
+        status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    except ValueError:  # details that contradict the code are nobody's of ours
+        status = None
     if status is not None:
         rebuilt = _from_status(status)
         if rebuilt is not None:

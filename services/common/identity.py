@@ -75,6 +75,13 @@ class Caller:
     roots: frozenset[str] = frozenset()
     limits: Limits = Limits()
 
+    @property
+    def log_name(self) -> str:
+        """How logs name the caller: a token's principal is its issuer's to choose, and often an address."""
+        if self.credential_kind == "api_key":
+            return self.principal
+        return f"{self.credential_kind}:{hashlib.sha256(self.principal.encode()).hexdigest()[:12]}"
+
     def to_claims(self) -> dict[str, Any]:
         """Write the caller as passport claims."""
         return {
@@ -156,10 +163,18 @@ FindPassportKey = Callable[[str], Awaitable[Ed25519PublicKey | None]]
 class PassportVerifier:
     """Checks passports for one backend. A passport that was checked is remembered for its life."""
 
-    def __init__(self, audience: str, find_key: FindPassportKey, revoked: Revoked = NOTHING_REVOKED) -> None:
+    def __init__(
+        self,
+        audience: str,
+        find_key: FindPassportKey,
+        revoked: Revoked = NOTHING_REVOKED,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Check passports for `audience`. `clock` says how long a checked one is remembered, in unix time."""
         self._audience = audience
         self._find_key = find_key
         self._revoked = revoked
+        self._clock = clock
         self._known: OrderedDict[bytes, _Checked] = OrderedDict()
 
     async def verify(self, token: str) -> Caller:
@@ -171,7 +186,7 @@ class PassportVerifier:
             raise unauthenticated("PASSPORT_MISSING", "The call carries no passport.")
         digest = hashlib.sha256(token.encode()).digest()
         known = self._known.get(digest)
-        if known is None or known.expires_at <= time.time():
+        if known is None or known.expires_at <= self._clock():
             claims = await self._check(token)
             known = _Checked(_caller_from(claims), float(claims["iat"]), float(claims["exp"]))
             self._remember(digest, known)

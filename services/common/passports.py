@@ -9,12 +9,13 @@ import contextlib
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc
-from services.common.errors import AppError, Kind, unauthenticated
+from services.common.context import bounded_timeout_s, current_call, entered
+from services.common.errors import AppError, Kind, deadline_exceeded, unauthenticated
 from services.common.grpc_client import Channel
 from services.common.identity import PASSPORT_LIFE_S, Caller, Limits, Restrictions
 from services.common.revocations import RevocationFollower, RevokedSubjects, revocations_of
@@ -50,11 +51,13 @@ class HeldPassport:
 class PassportBroker:
     """Turns credentials into passports. Those whose roots are revoked are dropped at once."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, clock: Callable[[], float] = time.time) -> None:
+        """Ask auth by `channel`. `clock` gives unix time in seconds."""
         self._auth = auth_pb2_grpc.AuthServiceStub(channel)
         self._revoked = RevokedSubjects()
         self._revoked.on_change(self._drop_void)
         self._follower = RevocationFollower(revocations_of(channel), self._revoked)
+        self._clock = clock
         self._held: OrderedDict[tuple[bytes, str], HeldPassport] = OrderedDict()
         self._refused: OrderedDict[tuple[bytes, str], tuple[float, AppError]] = OrderedDict()
         self._asking: dict[tuple[bytes, str], asyncio.Future[HeldPassport]] = {}
@@ -75,18 +78,25 @@ class PassportBroker:
             raise unauthenticated("CREDENTIAL_MISSING", "Send an API key or a bearer token.")
         key = (credential.digest(), audience)
         held = self._held.get(key)
-        if held is not None and held.expires_at - _SPARE_S > time.time():
+        if held is not None and held.expires_at - _SPARE_S > self._clock():
             return held
         self._raise_when_refused(key)
-        if key not in self._asking:
-            self._asking[key] = asyncio.ensure_future(self._ask(credential, audience, key))
-        return await asyncio.shield(self._asking[key])
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = self._asking[key] = asyncio.ensure_future(self._ask(credential, audience, key))
+            asking.add_done_callback(_look_at)
+        try:
+            async with asyncio.timeout(bounded_timeout_s(None)):
+                return await asyncio.shield(asking)
+        except TimeoutError:
+            raise deadline_exceeded() from None
 
     async def _ask(self, credential: Credential, audience: str, key: tuple[bytes, str]) -> HeldPassport:
         try:
             request = auth_pb2.IssuePassportRequest(audience=audience)
             setattr(request, credential.kind, credential.secret)
-            response = await self._auth.IssuePassport(request)
+            with _without_deadline():
+                response = await self._auth.IssuePassport(request)
             held = _held(response.passport)
             # A revocation may have overtaken the answer. The backend judges such a passport; we forget it.
             if not self._is_void(held):
@@ -94,7 +104,7 @@ class PassportBroker:
         except AppError as error:
             if error.kind is Kind.UNAUTHENTICATED:
                 # A copy: the error itself would keep every frame that it passed through alive.
-                _remember(self._refused, key, (time.time() + _REFUSAL_LIFE_S, _copy(error)))
+                _remember(self._refused, key, (self._clock() + _REFUSAL_LIFE_S, _copy(error)))
             raise
         else:
             return held
@@ -111,8 +121,25 @@ class PassportBroker:
 
     def _raise_when_refused(self, key: tuple[bytes, str]) -> None:
         refused = self._refused.get(key)
-        if refused is not None and refused[0] > time.time():
+        if refused is not None and refused[0] > self._clock():
             raise _copy(refused[1])
+
+
+def _look_at(asking: "asyncio.Future[HeldPassport]") -> None:
+    """Take note of a failure, which asyncio would report when every waiter has left."""
+    if not asking.cancelled():
+        asking.exception()
+
+
+@contextlib.contextmanager
+def _without_deadline() -> Iterator[None]:
+    """Ask on behalf of all who wait: the deadline of the one who came first is not theirs."""
+    call = current_call()
+    if call is None:
+        yield
+        return
+    with entered(replace(call, deadline=None)):
+        yield
 
 
 def _copy(error: AppError) -> AppError:

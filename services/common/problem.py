@@ -1,13 +1,37 @@
 """`AppError` as a problem document (RFC 9457), for every HTTP answer of every edge."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 from services.common.errors import AppError, Kind
 
 CONTENT_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "https://mailwarden.dev/problems/"
+
+
+class HttpError(AppError):
+    """A refusal that HTTP alone knows (405, 413, 415 …): status and title are HTTP's, not the table's."""
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        *,
+        kind: Kind = Kind.INVALID_ARGUMENT,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(kind, reason, message)
+        self.status = HTTPStatus(status)
+        self.headers: Mapping[str, str] = headers or {}
+
+
+def method_not_allowed(allowed: str) -> HttpError:
+    """Refuse an HTTP method. `allowed` is the Allow header (RFC 9110 §10.2.1)."""
+    return HttpError(405, "METHOD_NOT_ALLOWED", f"This path allows {allowed}.", headers={"Allow": allowed})
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +43,12 @@ class Problem:
     body: dict[str, Any]
 
 
-def problem_of(
-    error: AppError, *, request_id: str, instance: str, status: int | None = None, challenge: str = "Bearer"
-) -> Problem:
-    """Render an error.
-
-    `status` overrides the table for what HTTP alone knows (405, 413, 415); `challenge` is the
-    WWW-Authenticate value of a 401 (RFC 6750 §3).
-    """
-    status = status or error.mapped.http_status
+def problem_of(error: AppError, *, request_id: str, instance: str, challenge: str = "Bearer") -> Problem:
+    """Render an error. `challenge` is the WWW-Authenticate value of a 401 (RFC 6750 §3)."""
+    status, title = _status_line(error)
     body: dict[str, Any] = {
         "type": TYPE_PREFIX + error.reason.lower().replace("_", "-"),
-        "title": error.mapped.title,
+        "title": title,
         "status": status,
         "detail": error.message,
         "instance": instance,
@@ -39,10 +57,21 @@ def problem_of(
     }
     if error.fields:
         body["errors"] = [{"field": f.field, "reason": f.reason, "message": f.message} for f in error.fields]
-    headers: dict[str, str] = {}
     if error.retry_after_s is not None:
         body["retry_after_s"] = error.retry_after_s
+    return Problem(status, _headers(error, challenge), body)
+
+
+def _status_line(error: AppError) -> tuple[int, str]:
+    if isinstance(error, HttpError):
+        return error.status.value, error.status.phrase
+    return error.mapped.http_status, error.mapped.title
+
+
+def _headers(error: AppError, challenge: str) -> dict[str, str]:
+    headers = dict(error.headers) if isinstance(error, HttpError) else {}
+    if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if error.kind is Kind.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = challenge
-    return Problem(status, headers, body)
+    return headers

@@ -6,6 +6,7 @@ associated data, so a row copied to another team does not open. A key that canno
 
 import base64
 import binascii
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _VERSION: Final = b"\x01"
+_HEAD_BYTES: Final = 2
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class SealError(Exception):
@@ -40,16 +43,16 @@ class Sealer:
 
     def open(self, sealed: bytes, team_id: str) -> bytes:
         """Decrypt what was sealed for this team, or raise SealError."""
-        if sealed[:1] != _VERSION or len(sealed) < 2 + sealed[1] + _NONCE_BYTES:
+        if len(sealed) < _HEAD_BYTES or sealed[:1] != _VERSION:
             raise SealError("not a sealed value")
-        key_end = 2 + sealed[1]
-        key = self.keys.get(sealed[2:key_end].decode("ascii", "replace"))
+        key_end = _HEAD_BYTES + sealed[1]
+        key = self.keys.get(sealed[_HEAD_BYTES:key_end].decode("ascii", "replace"))
         if key is None:
             raise SealError("sealed with a master key that this process does not have")
         nonce, ciphertext = sealed[key_end : key_end + _NONCE_BYTES], sealed[key_end + _NONCE_BYTES :]
         try:
             return AESGCM(key).decrypt(nonce, ciphertext, team_id.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: too short for a nonce
             raise SealError("wrong key, wrong team, or changed bytes") from None
 
 
@@ -65,8 +68,10 @@ def read_master_keys(path: Path) -> Sealer:
             key = base64.b64decode(encoded, validate=True)
         except binascii.Error:
             key = b""
-        if not key_id or len(key) != KEY_BYTES:
+        if not _KEY_ID.fullmatch(key_id) or len(key) != KEY_BYTES:
             raise ValueError(f"{path}: line {number} must be key_id:base64 of {KEY_BYTES} bytes")
+        if key_id in keys:
+            raise ValueError(f"{path}: line {number} repeats the key id of an earlier one")
         keys[key_id] = key
     if not keys:
         raise ValueError(f"{path}: no master key")

@@ -4,6 +4,7 @@ Secrets come from files named by `…_FILE` (or from variables of the same name 
 runbook of the personal agent used them) and are `SecretStr`, so that no repr shows them.
 """
 
+import re
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -129,10 +130,19 @@ def read_settings(cls: type[S]) -> S:
     try:
         return cls()
     except ValidationError as error:
-        lines = [
-            f"  {_name(problem['loc'])}: {problem['msg']}" for problem in error.errors(include_input=False)
+        problems = [
+            f"{_name(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_input=False)
         ]
-        raise SystemExit("The configuration cannot be used:\n" + "\n".join(lines)) from None
+    except SettingsError as error:
+        problems = [f"{_field_of(error)}: must be JSON"]
+    raise SystemExit("\n  ".join(["The configuration cannot be used:", *problems]))
+
+
+def _field_of(error: SettingsError) -> str:
+    # pydantic-settings names the field in its text alone.
+    found = re.search(r'field "(\w+)"', str(error))
+    return found[1].upper() if found else "settings"
 
 
 def _name(location: tuple[int | str, ...]) -> str:

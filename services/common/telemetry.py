@@ -17,12 +17,21 @@ from opentelemetry import trace as otel_trace
 from structlog.typing import EventDict, WrappedLogger
 
 from services.common.context import current_call
+from services.common.failures import tell_failure
 from services.common.settings import BaseServiceSettings
 from services.common.tracing import current_trace, span
 
 __all__ = ["get_logger", "record_duration", "span", "start"]
 
-_QUIET_LOGGERS: Final = ("asyncio", "alembic", "googleapiclient", "aiohttp.access", "uvicorn.access", "mcp")
+_QUIET_LOGGERS: Final = (
+    "asyncio",
+    "alembic",
+    "googleapiclient",
+    "aiohttp.access",
+    "uvicorn.access",
+    "mcp",
+    "procrastinate",
+)
 
 
 def start(service: str, settings: BaseServiceSettings) -> Callable[[], None]:
@@ -45,7 +54,7 @@ def _start_logs(service: str, level: str) -> None:
         event["service"] = service
         return event
 
-    final = [add_service, structlog.processors.format_exc_info]
+    final = [add_service, tell_failure]
     structlog.configure(
         processors=[*shared, *final, structlog.processors.JSONRenderer(serializer=orjson.dumps)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
@@ -55,7 +64,7 @@ def _start_logs(service: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[_keep_first_line, *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *final,
@@ -66,6 +75,12 @@ def _start_logs(service: str, level: str) -> None:
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _keep_first_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    # What libraries add below it is the repr of objects and of exceptions.
+    event["event"] = str(event.get("event", "")).partition("\n")[0]
+    return event
 
 
 def _add_ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -17,7 +17,7 @@ def parse_instant(text: object, field: str) -> datetime:
     if not isinstance(text, str) or not text or len(text) > MAX_TEXT_CHARS:
         raise invalid("TIME_INVALID", f"{field} must be an RFC 3339 time.", field=field)
     try:
-        parsed = datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text.upper())  # RFC 3339 §5.6 allows t and z
     except ValueError:
         raise invalid(
             "TIME_INVALID",

@@ -18,7 +18,7 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, S
 from services.common.context import undo
 from services.common.errors import AppError
 
-_TRACEPARENT: Final = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$")
+_TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _random: Final = random.SystemRandom()
 
 
@@ -41,12 +41,17 @@ class Trace:
 
 
 def parse_traceparent(text: str | None) -> Trace | None:
-    """Read a `traceparent` header; None when it is absent or malformed."""
-    match = _TRACEPARENT.match(text or "")
-    if match is None:
+    """Read a `traceparent` header (W3C Trace Context §3.2); None when it is absent or malformed."""
+    match = _TRACEPARENT.fullmatch(text or "")
+    if match is None or not _is_known_version(match[1], more=match[5] is not None):
         return None
-    trace_id, span_id = int(match[1], 16), int(match[2], 16)
-    return Trace(trace_id, span_id, bool(int(match[3], 16) & 1)) if trace_id and span_id else None
+    trace_id, span_id = int(match[2], 16), int(match[3], 16)
+    return Trace(trace_id, span_id, bool(int(match[4], 16) & 1)) if trace_id and span_id else None
+
+
+def _is_known_version(version: str, *, more: bool) -> bool:
+    # Version 00 ends with the flags, later ones may go on (§3.2.4); ff is no version.
+    return version != "ff" and not (version == "00" and more)
 
 
 def start_trace(sample_ratio: float) -> Trace:

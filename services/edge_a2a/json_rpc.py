@@ -17,7 +17,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.common.asgi_edge import TooLargeError
+from services.common.asgi_edge import BodyRefusedError
 from services.common.edge import Admission
 from services.common.errors import AppError, internal
 from services.common.telemetry import get_logger
@@ -63,7 +63,7 @@ class JsonRpc(JsonRpcDispatcher):
             rpc_id = _id_of(body)
             method = _method_of(body)
             return await self._dispatch(request, admission, rpc_id, method, body.get("params", {}))
-        except TooLargeError:
+        except BodyRefusedError:
             raise
         except Exception as error:  # noqa: BLE001 - the rim: whatever it is, no text of it leaves
             rpc_error = _rendered(error, admission.request_id)

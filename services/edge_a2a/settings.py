@@ -16,8 +16,8 @@ class A2aSettings(EdgeSettings):
     """Host and port of the gRPC binding as clients reach it; by default the address that it listens on."""
     a2a_grpc_tls_cert_file: Path | None = None
     a2a_grpc_tls_key_file: Path | None = None
-    a2a_tasks_kept: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
-    a2a_tasks_kept_per_caller: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    a2a_tasks_kept: Annotated[int, Field(ge=1, le=1_000_000)] = 500
+    a2a_tasks_kept_per_caller: Annotated[int, Field(ge=1, le=100_000)] = 50
     a2a_task_life_s: Annotated[float, Field(ge=1, le=86_400)] = 3_600.0
 
     @model_validator(mode="after")

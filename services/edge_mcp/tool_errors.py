@@ -10,6 +10,7 @@ from mcp_types import CallToolResult, TextContent
 from pydantic import ValidationError
 
 from services.common.errors import AppError, FieldError, Kind
+from services.common.validation import field_reason
 
 _MAX_FIELDS: Final = 10
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -52,7 +53,7 @@ def arguments_invalid(error: ValidationError) -> AppError:
     """Name the arguments that do not fit a tool's input schema, without repeating their values."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     fields = tuple(
-        FieldError(_path(problem["loc"]), problem["type"].upper(), problem["msg"])
+        FieldError(_path(problem["loc"]), field_reason(problem["type"]), problem["msg"])
         for problem in problems[:_MAX_FIELDS]
     )
     message = "The arguments do not fit the tool's input schema."

@@ -4,7 +4,6 @@ The SDK refuses the same things with bare texts, and on its older wire with the 
 here each refusal is typed: a problem document for what HTTP knows, a JSON-RPC error for the body.
 """
 
-from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -18,32 +17,11 @@ from starlette.requests import Request
 
 from services.common.asgi_edge import Asgi, Message, Receive, Scope, Send
 from services.common.edge import Admission
-from services.common.errors import AppError, Kind, not_found
-from services.common.problem import CONTENT_TYPE, problem_of
+from services.common.errors import AppError, denied, not_found
+from services.common.problem import HttpError, method_not_allowed
 
 MCP_PATH: Final = "/mcp"
 _JSON: Final = "application/json"
-
-_SECURITY_REFUSALS: Final = {
-    HTTPStatus.MISDIRECTED_REQUEST: (
-        "HOST_NOT_ALLOWED",
-        "This Host is not served. Set MCP_ALLOWED_HOSTS or MCP_RESOURCE_SERVER_URL to serve it.",
-    ),
-    HTTPStatus.FORBIDDEN: (
-        "ORIGIN_NOT_ALLOWED",
-        "Pages of this Origin may not call. Set MCP_ALLOWED_ORIGINS to let them.",
-    ),
-}
-
-
-class HttpRefusalError(Exception):
-    """A refusal whose status HTTP alone knows."""
-
-    def __init__(self, status: HTTPStatus, reason: str, message: str, **headers: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.error = AppError(_kind_of(status), reason, message)
-        self.headers = headers
 
 
 class MessageRefusalError(Exception):
@@ -55,16 +33,15 @@ class MessageRefusalError(Exception):
 
 
 class TransportGuard:
-    """Wraps the SDK's ASGI application. `open_paths` are let through as they are."""
+    """Wraps the SDK's ASGI application."""
 
-    def __init__(self, app: Asgi, security: TransportSecuritySettings, open_paths: Collection[str]) -> None:
+    def __init__(self, app: Asgi, security: TransportSecuritySettings) -> None:
         self._app = app
         self._security = TransportSecurityMiddleware(security)
-        self._open_paths = frozenset(open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or refuse it."""
-        if scope["type"] != "http" or scope["path"] in self._open_paths:
+        """Serve one request, or refuse it. Raises AppError for what HTTP refuses."""
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         admission: Admission = scope["state"]["admission"]
@@ -72,8 +49,6 @@ class TransportGuard:
             await self._check(Request(scope))
             body = await _whole_body(receive)
             check_message(body)
-        except HttpRefusalError as refusal:
-            await _send_problem(refusal, admission, scope["path"], send)
         except MessageRefusalError as refusal:
             await _send_rpc_error(refusal, admission, send)
         else:
@@ -84,22 +59,26 @@ class TransportGuard:
             raise not_found("PATH_UNKNOWN", f"MCP is served at {MCP_PATH}.")
         refused = await self._security.validate_request(request)
         if refused is not None:
-            status = HTTPStatus(refused.status_code)
-            raise HttpRefusalError(status, *_SECURITY_REFUSALS[status])
+            raise _security_refusal(refused.status_code)
         _check_http(request)
+
+
+def _security_refusal(status: int) -> AppError:
+    if status == HTTPStatus.MISDIRECTED_REQUEST:
+        host = "This Host is not served. Set MCP_ALLOWED_HOSTS or MCP_RESOURCE_SERVER_URL to serve it."
+        return HttpError(421, "HOST_NOT_ALLOWED", host)
+    origin = "Pages of this Origin may not call. Set MCP_ALLOWED_ORIGINS to let them."
+    return denied("ORIGIN_NOT_ALLOWED", origin)
 
 
 def _check_http(request: Request) -> None:
     if request.method != "POST":
         # There are no sessions, so there is nothing to open by GET or to end by DELETE.
-        message = "Only POST is served: this server is stateless."
-        raise HttpRefusalError(HTTPStatus.METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message, allow="POST")
+        raise method_not_allowed("POST")
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
-        message = f"Send {_JSON}."
-        raise HttpRefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "CONTENT_TYPE_UNSUPPORTED", message)
+        raise HttpError(415, "MEDIA_TYPE_UNSUPPORTED", f"Send {_JSON}.", headers={"Accept": _JSON})
     if not all(check_accept_headers(request)):
-        message = f"Accept both {_JSON} and text/event-stream."
-        raise HttpRefusalError(HTTPStatus.NOT_ACCEPTABLE, "NOT_ACCEPTABLE", message)
+        raise HttpError(406, "NOT_ACCEPTABLE", f"Accept both {_JSON} and text/event-stream.")
 
 
 def check_message(body: bytes) -> None:
@@ -151,28 +130,11 @@ class _Replayed:
         return {"type": "http.request", "body": body, "more_body": False}
 
 
-def _kind_of(status: HTTPStatus) -> Kind:
-    return Kind.PERMISSION_DENIED if status is HTTPStatus.FORBIDDEN else Kind.INVALID_ARGUMENT
-
-
-async def _send_problem(refusal: HttpRefusalError, admission: Admission, path: str, send: Send) -> None:
-    admission.reason = refusal.error.reason
-    problem = problem_of(refusal.error, request_id=admission.request_id, instance=path, status=refusal.status)
-    body = {**problem.body, "title": refusal.status.phrase}
-    await _send(send, refusal.status, CONTENT_TYPE, body, {**problem.headers, **refusal.headers})
-
-
 async def _send_rpc_error(refusal: MessageRefusalError, admission: Admission, send: Send) -> None:
     admission.reason = refusal.reason
     data = {"reason": refusal.reason, "request_id": admission.request_id}
     error = {"code": refusal.code, "message": refusal.message, "data": data}
-    await _send(send, HTTPStatus.BAD_REQUEST, _JSON, {"jsonrpc": "2.0", "id": None, "error": error}, {})
-
-
-async def _send(
-    send: Send, status: HTTPStatus, content_type: str, body: dict[str, Any], headers: dict[str, str]
-) -> None:
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    raw.append((b"content-type", content_type.encode()))
-    await send({"type": "http.response.start", "status": status.value, "headers": raw})
-    await send({"type": "http.response.body", "body": orjson.dumps(body)})
+    body = orjson.dumps({"jsonrpc": "2.0", "id": None, "error": error})
+    headers = [(b"content-type", _JSON.encode())]
+    await send({"type": "http.response.start", "status": HTTPStatus.BAD_REQUEST.value, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

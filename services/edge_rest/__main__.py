@@ -1,22 +1,8 @@
 """`python -m services.edge_rest`: the REST edge as a process."""
 
-from functools import partial
-
-from services.common import lifecycle, telemetry
-from services.common.settings import read_settings
+from services.common.process import run_service
 from services.edge_rest.settings import RestSettings
 from services.edge_rest.wiring import SERVICE, serve
 
-
-def main() -> None:
-    """Read the settings, serve until SIGTERM, flush what was measured."""
-    settings = read_settings(RestSettings)
-    flush = telemetry.start(SERVICE, settings)
-    try:
-        lifecycle.run(partial(serve, settings))
-    finally:
-        flush()
-
-
 if __name__ == "__main__":
-    main()
+    run_service(SERVICE, RestSettings, serve)

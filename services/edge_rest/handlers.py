@@ -1,10 +1,8 @@
 """One handler for each route: parse, call, present."""
 
-import asyncio
-from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 from aiohttp import web
@@ -12,6 +10,7 @@ from google.protobuf.message import Message
 
 from protos.auth.v1 import auth_pb2
 from protos.mail.v1 import mail_pb2, resources_pb2
+from services.common.backends import Probed, require_serving
 from services.common.edge import Admission
 from services.common.errors import AppError, unavailable
 from services.common.problem import problem_of
@@ -37,14 +36,6 @@ JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 
 
-class Peer(Protocol):
-    """A backend whose health can be asked for."""
-
-    async def is_serving(self) -> bool:
-        """Whether it would take a call now."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Handlers:
     """What the routes do. `auth`, `mail` and `audit` are stubs of their services."""
@@ -53,7 +44,7 @@ class Handlers:
     team: Any
     mail: Any
     audit: Any
-    peers: Mapping[str, Peer]
+    backends: Probed
     bodies: BodyReader
     feeds: Feeds
     heartbeat_s: float
@@ -67,10 +58,7 @@ class Handlers:
         """Says whether to send requests here. Raises AppError NOT_READY, naming who is missing."""
         if self.feeds.is_closed:
             raise unavailable("NOT_READY", "This server is shutting down.")
-        answers = await asyncio.gather(*(peer.is_serving() for peer in self.peers.values()))
-        missing = [name for name, is_serving in zip(self.peers, answers, strict=True) if not is_serving]
-        if missing:
-            raise unavailable("NOT_READY", f"Not reachable: {', '.join(missing)}.")
+        await require_serving(self.backends)
         return web.Response(body=b'{"status":"ready"}', content_type=JSON)
 
     async def openapi_document(self, _request: web.Request) -> web.Response:

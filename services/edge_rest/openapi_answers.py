@@ -12,7 +12,7 @@ from services.common.errors import TABLE, AppError, Kind
 from services.common.limits import REFUSED
 from services.common.policy import policy_of
 from services.common.problem import CONTENT_TYPE as PROBLEM_JSON
-from services.common.problem import problem_of
+from services.common.problem import HttpError, problem_of
 from services.common.proto_json import to_dict
 from services.edge_rest import examples
 from services.edge_rest.audit_view import example_of
@@ -194,8 +194,12 @@ def _refusal(status: int, reasons: Mapping[str, Kind]) -> Json:
     first, kind = next(iter(reasons.items()))
     title = _HTTP_TITLES.get(status, TABLE[kind].title)
     waits_s = 1.0 if "Retry-After" in _HEADERS.get(status, {}) else None
-    error = AppError(kind, first, f"{title}.", retry_after_s=waits_s)
-    example = problem_of(error, request_id=examples.REQUEST_ID, instance="/v1/me", status=status).body
+    error = (
+        HttpError(status, first, f"{title}.")
+        if status in _BODY_REFUSALS
+        else AppError(kind, first, f"{title}.", retry_after_s=waits_s)
+    )
+    example = problem_of(error, request_id=examples.REQUEST_ID, instance="/v1/me").body
     return _answer(f"{title}: {listed}.", _HEADERS.get(status), _problem(example))
 
 

@@ -11,7 +11,8 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from services.common.errors import invalid
-from services.edge_rest.problems import HttpError, body_too_large, from_validation
+from services.common.problem import HttpError
+from services.edge_rest.problems import body_too_large, from_validation
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -56,7 +57,7 @@ def _require_json(request: web.Request) -> None:
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     if request.content_type != "application/json" or charset != "utf-8" or encoding != "identity":
         message = "Send application/json in UTF-8, not compressed."
-        raise HttpError(415, "MEDIA_TYPE_UNSUPPORTED", message, {"Accept": "application/json"})
+        raise HttpError(415, "MEDIA_TYPE_UNSUPPORTED", message, headers={"Accept": "application/json"})
 
 
 def parse_json(raw: bytes) -> Any:

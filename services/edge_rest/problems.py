@@ -1,6 +1,5 @@
 """Everything that can go wrong, as problem documents (RFC 9457)."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -8,7 +7,8 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from services.common.errors import AppError, FieldError, Kind, internal, not_found
-from services.common.problem import CONTENT_TYPE, problem_of
+from services.common.problem import CONTENT_TYPE, HttpError, method_not_allowed, problem_of
+from services.common.validation import field_reason
 
 CHALLENGE: Final = 'Bearer realm="mailwarden"'
 _UNREAD_BODY: Final = frozenset({408, 413})
@@ -16,39 +16,13 @@ _UNREAD_BODY: Final = frozenset({408, 413})
 MAX_FIELDS: Final = 20
 MAX_FIELD_CHARS: Final = 128
 
-_FIELD_REASONS: Final[Mapping[str, str]] = {
-    "missing": "FIELD_REQUIRED",
-    "extra_forbidden": "FIELD_UNKNOWN",
-    "greater_than_equal": "FIELD_OUT_OF_RANGE",
-    "less_than_equal": "FIELD_OUT_OF_RANGE",
-    "string_too_short": "FIELD_OUT_OF_RANGE",
-    "string_too_long": "FIELD_OUT_OF_RANGE",
-    "too_short": "FIELD_OUT_OF_RANGE",
-}
-
-
-class HttpError(AppError):
-    """A refusal that only HTTP knows: its status is its own and not the table's."""
-
-    def __init__(
-        self, status: int, reason: str, message: str, headers: Mapping[str, str] | None = None
-    ) -> None:
-        super().__init__(Kind.INVALID_ARGUMENT, reason, message)
-        self.status = status
-        self.headers: Mapping[str, str] = headers or {}
-
 
 def problem_response(error: AppError, *, request_id: str, instance: str) -> web.Response:
     """Render an error as an answer."""
-    status, headers = None, {}
-    if isinstance(error, HttpError):
-        status, headers = error.status, error.headers
-    problem = problem_of(
-        error, request_id=request_id, instance=harmless(instance), status=status, challenge=CHALLENGE
-    )
+    problem = problem_of(error, request_id=request_id, instance=harmless(instance), challenge=CHALLENGE)
     response = web.Response(
         status=problem.status,
-        headers={**problem.headers, **headers},
+        headers=problem.headers,
         body=orjson.dumps(problem.body),
         content_type=CONTENT_TYPE,
     )
@@ -60,15 +34,13 @@ def problem_response(error: AppError, *, request_id: str, instance: str) -> web.
 def from_http_exception(error: web.HTTPException) -> AppError:
     """Name what aiohttp refused by itself."""
     if error.status == web.HTTPNotFound.status_code:
-        return not_found("ROUTE_UNKNOWN", "There is nothing here. GET /openapi.json lists what there is.")
+        return not_found("PATH_UNKNOWN", "There is nothing here. GET /openapi.json lists what there is.")
     if isinstance(error, web.HTTPMethodNotAllowed):
-        allowed = ", ".join(sorted(error.allowed_methods))
-        message = f"This path allows {allowed}."
-        return HttpError(error.status, "METHOD_NOT_ALLOWED", message, {"Allow": allowed})
+        return method_not_allowed(", ".join(sorted(error.allowed_methods)))
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return body_too_large()
     if isinstance(error, web.HTTPExpectationFailed):
-        return HttpError(error.status, "EXPECTATION_FAILED", "Only 100-continue can be expected.")
+        return HttpError(417, "EXPECTATION_FAILED", "Only 100-continue can be expected.")
     return internal()
 
 
@@ -89,13 +61,7 @@ def from_validation(error: ValidationError) -> AppError:
 
 def _field_error(problem: Any) -> FieldError:
     path = harmless(".".join(str(part) for part in problem["loc"]))[:MAX_FIELD_CHARS]
-    return FieldError(path or "body", _field_reason(problem["type"]), problem["msg"])
-
-
-def _field_reason(kind: str) -> str:
-    if kind in _FIELD_REASONS:
-        return _FIELD_REASONS[kind]
-    return "FIELD_TYPE" if kind.endswith(("_type", "_parsing")) else "FIELD_INVALID"
+    return FieldError(path or "body", field_reason(problem["type"]), problem["msg"])
 
 
 def harmless(text: str) -> str:

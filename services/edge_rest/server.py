@@ -10,8 +10,9 @@ from aiohttp.web_protocol import RequestHandler
 from services.common.context import request_id_from
 from services.common.edge import REQUEST_ID_HEADER
 from services.common.errors import AppError, internal, invalid
+from services.common.problem import HttpError
 from services.common.telemetry import get_logger
-from services.edge_rest.problems import HttpError, from_http_exception, problem_response
+from services.edge_rest.problems import from_http_exception, problem_response
 from services.edge_rest.settings import RestSettings
 
 _LINGERING_S: Final = 1.0

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from services.common.link_safety import LinkPolicy
 from services.common.settings import DatabaseSettings
@@ -34,9 +34,17 @@ class Settings(DatabaseSettings):
     worker_heartbeat_s: Annotated[float, Field(ge=0.2, le=60)] = 5.0
     worker_stalled_s: Annotated[float, Field(ge=1, le=600)] = 20.0
 
+    @field_validator("egress_allow")
+    @classmethod
+    def _names_networks(cls, value: str) -> str:
+        try:
+            LinkPolicy.parse(value)
+        except ValueError:
+            raise ValueError("must be CIDRs, comma separated, for example 127.0.0.0/8") from None
+        return value
+
     @model_validator(mode="after")
     def _check(self) -> Self:
-        LinkPolicy.parse(self.egress_allow)
         if self.is_production and self.egress_allow:
             raise ValueError("EGRESS_ALLOW opens the way to internal hosts and must be empty in production")
         if self.worker_stalled_s < 2 * self.worker_heartbeat_s:

@@ -114,8 +114,10 @@ class Subscriptions(Protocol):
         """Give those that were asked to end and may yet be verified or ignored."""
         ...
 
-    async def set_state(self, subscription_id: SubscriptionId, state: SubscriptionState) -> None:
-        """Note what silence or new mail said about a request."""
+    async def settle(
+        self, subscription_id: SubscriptionId, former: SubscriptionState, state: SubscriptionState
+    ) -> None:
+        """Note what silence or new mail said about a request, unless its state is another one meanwhile."""
         ...
 
 
@@ -153,8 +155,12 @@ class Ledger(Protocol):
         """List attempts, newest first."""
         ...
 
-    async def is_used(self, mailbox_id: MailboxId, target: str) -> bool:
-        """Whether an earlier system had already used this link or address."""
+    async def take_target(self, mailbox_id: MailboxId, target: str) -> bool:
+        """Take a link or address for oneself; False when it was taken, by us or by an earlier system."""
+        ...
+
+    async def release_target(self, mailbox_id: MailboxId, target: str) -> None:
+        """Give a target back that was not reached, so that it can be tried again."""
         ...
 
     async def import_used(self, mailbox_id: MailboxId, targets: Collection[str], use: str) -> int:
@@ -179,6 +185,10 @@ class Operations(Protocol):
 
     async def start(self, operation_id: OperationId) -> Operation | None:
         """Set it to running; None when it is final already."""
+        ...
+
+    async def requeue(self, operation_id: OperationId) -> None:
+        """Set a running one back to queued, or to cancelled when somebody asked for that."""
         ...
 
     async def report_progress(self, operation_id: OperationId, progress: Progress) -> bool:

@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 from protos.auth.v1 import auth_pb2_grpc
 from protos.mail.v1 import mail_pb2
 from services.common.audit_notes import RefusalNotes
+from services.common.backend_process import Built
 from services.common.database import Database
 from services.common.dispatch import Dispatcher
 from services.common.egress import Egress
@@ -45,16 +45,8 @@ from services.mail_core.settings import Settings
 SERVICE: Final = "mail_core"
 
 
-@dataclass(frozen=True, slots=True)
-class MailCore:
-    """A mail core that is working. `is_ready` asks what it depends on."""
-
-    server: GrpcServer
-    is_ready: Callable[[], Awaitable[bool]]
-
-
 @contextlib.asynccontextmanager
-async def mail_core(settings: Settings) -> AsyncIterator[MailCore]:
+async def mail_core(settings: Settings) -> AsyncIterator[Built]:
     """Build everything, work on the queue, and take it down in reverse order at the end."""
     tls = TlsFiles.of(settings)
     database = Database(settings.database_url, pool_size=settings.database_pool_size)
@@ -87,7 +79,7 @@ async def mail_core(settings: Settings) -> AsyncIterator[MailCore]:
         async def is_ready() -> bool:
             return keys.are_loaded and await database.is_ready()
 
-        yield MailCore(server, is_ready)
+        yield Built(server, is_ready)
 
 
 @contextlib.asynccontextmanager

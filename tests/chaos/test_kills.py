@@ -14,9 +14,11 @@ from tests.system import RunningSystem, running_system
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201 overrides the shared one: these tests break it
+def system(tmp_path_factory: pytest.TempPathFactory):
     folder: Path = tmp_path_factory.mktemp("chaos")
-    with running_system(folder, WORKER_HEARTBEAT_S="0.5", WORKER_STALLED_S="2", TRACE_SAMPLE_RATIO="0") as running:
+    with running_system(
+        folder, WORKER_HEARTBEAT_S="0.5", WORKER_STALLED_S="2", TRACE_SAMPLE_RATIO="0"
+    ) as running:
         yield running
 
 
@@ -51,6 +53,7 @@ async def subscriptions(http: aiohttp.ClientSession, system: RunningSystem) -> d
     return {row["key"]: row for row in page["subscriptions"]}
 
 
+@pytest.mark.promise("once.crash")
 async def test_mail_core_killed_in_the_middle_of_an_unsubscribe_posts_no_second_time(
     system: RunningSystem, http: aiohttp.ClientSession
 ) -> None:
@@ -74,13 +77,16 @@ async def test_mail_core_killed_in_the_middle_of_an_unsubscribe_posts_no_second_
     assert len(received["requests"]) == 1
 
 
+@pytest.mark.promise("once.mail")
 async def test_mail_core_killed_in_the_middle_of_a_scan_loses_and_repeats_nothing(
     system: RunningSystem, http: aiohttp.ClientSession
 ) -> None:
     """The scan goes on after the restart, and the counts are those of the mailbox."""
     await subscriptions(http, system)
     before = (await _mailbox(http, system))["message_count"]
-    await ask(http, "POST", f"{system.sandbox}/sandbox/deliver", json={"list": "cloud-native-brief", "count": 300})
+    await ask(
+        http, "POST", f"{system.sandbox}/sandbox/deliver", json={"list": "cloud-native-brief", "count": 300}
+    )
     _, scan = await ask(http, "POST", f"{system.rest}/v1/mailboxes/me/scans", json={})
     await _progress(http, system, scan["id"], 100)
     former = await asyncio.to_thread(system.kill, "mail_core")
@@ -89,6 +95,7 @@ async def test_mail_core_killed_in_the_middle_of_a_scan_loses_and_repeats_nothin
     assert (await _mailbox(http, system))["message_count"] == before + 300
 
 
+@pytest.mark.promise("outages.typed", "outages.heal")
 @pytest.mark.parametrize("victim", ["auth", "postgres"])
 async def test_dead_dependency_is_a_typed_error_and_heals_by_itself(
     system: RunningSystem, http: aiohttp.ClientSession, victim: str
@@ -115,7 +122,9 @@ async def _mailbox(http: aiohttp.ClientSession, system: RunningSystem) -> dict[s
     return page["mailboxes"][0]
 
 
-async def _progress(http: aiohttp.ClientSession, system: RunningSystem, operation_id: str, least: int) -> None:
+async def _progress(
+    http: aiohttp.ClientSession, system: RunningSystem, operation_id: str, least: int
+) -> None:
     while True:
         _, operation = await ask(http, "GET", f"{system.rest}/v1/operations/{operation_id}")
         if operation["progress"]["done"] >= least or operation["state"] == "succeeded":

@@ -86,6 +86,7 @@ def test_an_action_is_one_method_of_the_core(action: Action) -> None:
         assert action.request(asked.values) != action.request_type()
 
 
+@pytest.mark.promise("errors.one-table")
 @pytest.mark.parametrize("kind", list(Kind))
 def test_every_kind_of_error_has_its_way_out(kind: Kind) -> None:
     """The A2A column of the one table: an HTTP status, an error of the binding, or a failed task."""

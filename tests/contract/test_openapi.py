@@ -175,6 +175,7 @@ async def test_good_answers_are_as_documented(edge, method, path, options):
     check_answer(path, method, answer)
 
 
+@pytest.mark.promise("input.documented")
 @pytest.mark.parametrize(
     ("options", "status"),
     [
@@ -205,6 +206,7 @@ async def test_failures_of_the_core_are_as_documented(edge, kind):
     check_answer("/v1/availability", "post", await edge.post("/v1/availability", json=WINDOW))
 
 
+@pytest.mark.promise("input.documented")
 async def test_a_fuzzer_finds_no_answer_that_is_not_documented(edge, tmp_path):
     """Schemathesis sends what the document allows and what it forbids, and believes the document."""
     program = [sys.executable, "-m", "schemathesis.cli", "run", edge.url("/openapi.json")]

@@ -56,7 +56,9 @@ class RestStory:
         return await self._post("/v1/availability", {"start": start, "end": end})
 
     async def intervals(self, start: str, end: str, **wishes: Any) -> list[Facts]:
-        return (await self._post("/v1/meeting-intervals", {"start": start, "end": end, **wishes}))["intervals"]
+        return (await self._post("/v1/meeting-intervals", {"start": start, "end": end, **wishes}))[
+            "intervals"
+        ]
 
     async def _operation(self, path: str, body: Facts, request_id: str = "") -> Facts:
         headers = {"Idempotency-Key": request_id} if request_id else {}

@@ -17,6 +17,7 @@ LISTS = {
 }
 
 
+@pytest.mark.promise("story.same")
 @pytest.mark.parametrize("edge", EDGES)
 async def test_scan_candidates_unsubscribe_twice_and_free_time(edge: str, system: RunningSystem) -> None:
     """Scan, see what fills the mailbox, end two lists, ask again, find time: the same on every edge."""
@@ -31,7 +32,10 @@ async def test_scan_candidates_unsubscribe_twice_and_free_time(edge: str, system
         assert (one_click["method"], mailto["method"]) == ("one_click", "mailto")
 
         first = await story.unsubscribe([one_click["id"], mailto["id"]], f"{edge}-1")
-        assert [(row["state"], row["already_done"]) for row in first] == [("accepted", False), ("sent", False)]
+        assert [(row["state"], row["already_done"]) for row in first] == [
+            ("accepted", False),
+            ("sent", False),
+        ]
         again = await story.unsubscribe([one_click["id"], mailto["id"]], f"{edge}-2")
         assert [row["already_done"] for row in again] == [True, True]
 
@@ -44,16 +48,20 @@ async def test_scan_candidates_unsubscribe_twice_and_free_time(edge: str, system
         assert not [slot for slot in found if _overlaps(slot, free["busy"])]
 
 
+@pytest.mark.promise("story.same")
 async def test_three_edges_tell_the_same_truth(system: RunningSystem) -> None:
     """The same candidates, in the same order, with the same words."""
     told = []
     for edge in EDGES:
         async with telling(edge, system) as story:
             await story.scan()
-            told.append([(row["key"], row["method"], row["method_reason"]) for row in await story.candidates()])
+            told.append(
+                [(row["key"], row["method"], row["method_reason"]) for row in await story.candidates()]
+            )
     assert told[0] == told[1] == told[2]
 
 
+@pytest.mark.promise("quiet.context", "once.unsubscribe")
 @pytest.mark.parametrize("edge", EDGES)
 async def test_each_list_was_asked_once_without_our_context(edge: str, system: RunningSystem) -> None:
     """The sender saw one POST with the one form that RFC 8058 allows, and nothing about us."""
@@ -88,4 +96,6 @@ def _next_monday(hour: int) -> str:
 
 
 def _overlaps(slot: Facts, busy: list[Facts]) -> bool:
-    return any(slot["start_time"] < each["end_time"] and each["start_time"] < slot["end_time"] for each in busy)
+    return any(
+        slot["start_time"] < each["end_time"] and each["start_time"] < slot["end_time"] for each in busy
+    )

@@ -109,8 +109,9 @@ class MailServiceServicer(object):
         Errors: NOT_FOUND MAILBOX_NOT_FOUND; FAILED_PRECONDITION GMAIL_GRANT_REVOKED;
         INVALID_ARGUMENT MAILBOX_REQUIRED, REQUEST_ID_INVALID, MAX_MESSAGES_OUT_OF_RANGE;
         ALREADY_EXISTS REQUEST_ID_REUSED (same id, other request). The operation may fail with
-        GMAIL_GRANT_REVOKED, GMAIL_QUOTA, GMAIL_DOWN, GMAIL_REFUSED, GMAIL_CONFLICT (a label name that
-        Gmail does not take), GRANT_UNREADABLE (the server's master key does not open the grant).
+        GMAIL_GRANT_REVOKED, GMAIL_QUOTA, GMAIL_DOWN, GMAIL_REFUSED, GMAIL_NOT_FOUND, GMAIL_CONFLICT (a
+        label name that Gmail does not take), GRANT_UNREADABLE (the server's master key does not open the
+        grant).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,7 +156,8 @@ class MailServiceServicer(object):
         Errors: INVALID_ARGUMENT WINDOW_INVERTED, WINDOW_TOO_LONG (92 days), WINDOW_REQUIRED, MAILBOX_REQUIRED,
         TOO_MANY_CALENDARS (50), TIME_INVALID; NOT_FOUND MAILBOX_NOT_FOUND; FAILED_PRECONDITION
         GMAIL_GRANT_REVOKED, GRANT_UNREADABLE, GOOGLE_REFUSED (a scope or an API is missing);
-        RESOURCE_EXHAUSTED GOOGLE_QUOTA; UNAVAILABLE GOOGLE_DOWN.
+        RESOURCE_EXHAUSTED GOOGLE_QUOTA; NOT_FOUND GOOGLE_NOT_FOUND; ABORTED GOOGLE_CONFLICT; UNAVAILABLE
+        GOOGLE_DOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

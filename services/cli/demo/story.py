@@ -24,6 +24,7 @@ from services.cli.system import Endpoints, failing_plainly
 ZONE: Final = "Europe/Paris"
 _NEW_MAIL: Final = 3
 _TRACE_WAIT_S: Final = 10.0
+_SETTLED: Final = ("accepted", "sent")
 _TRACED: Final = ("edge_rest", "auth", "mail_core")
 
 
@@ -39,6 +40,7 @@ class Story:
     is_real_mail: bool
     subscriptions: Sequence[Json] = ()
     taken: set[str] = field(default_factory=set)
+    settled: list[str] = field(default_factory=list)
 
     async def scan(self) -> None:
         """Read the mailbox, sort it, label it; progress comes from the operation's events."""
@@ -150,6 +152,7 @@ class Story:
         ]
         reached = (await self.sandbox.requests())[len(before) :]
         self.taken |= set(choice.ids)
+        self.settled += [item["subscription_id"] for item in outcomes if item["state"] in _SETTLED]
         got = await self._reached(reached) if not self.is_real_mail else _held_back(outcomes)
         table = report.outcomes_table(outcomes, got, is_brief=is_brief)
         self.console.print(table)
@@ -235,7 +238,7 @@ class Story:
         """One list that was not ended yet, and one that was: it must not be ended twice."""
         ways = ("mailto",) if self.is_real_mail else ("one_click", "mailto")
         fresh = next_ones(self.subscriptions, self.taken, ways)[:1]
-        before = sorted(self.taken)[:1] if fresh else []
+        before = self.settled[:1] if fresh else []
         self.taken |= {item["id"] for item in fresh}
         return {"subscription_ids": [*(item["id"] for item in fresh), *before]}
 

@@ -1,5 +1,6 @@
 """Reads Gmail's JSON of a message into the domain's message."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -8,6 +9,8 @@ from services.mail_core.domain.message import Headers, Message
 
 FIELDS: Final = "id,threadId,labelIds,internalDate,sizeEstimate,payload/headers"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# JSON can say these, a database cannot keep them: one such mail must not stop a scan.
+_NOT_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 def read_message(resource: Any) -> Message:
@@ -32,4 +35,4 @@ def _headers(payload: dict[str, Any]) -> list[tuple[str, str]]:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("not text")
-    return value
+    return _NOT_TEXT.sub("\N{REPLACEMENT CHARACTER}", value)

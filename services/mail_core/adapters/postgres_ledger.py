@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +18,8 @@ from services.mail_core.domain.unsubscribe_plan import Method
 from services.mail_core.storage import NewestPosition
 
 UNSUBSCRIBED = "unsubscribed"
+_ROWS_AT_ONCE = 5_000
+"""PostgreSQL takes 65,535 parameters in a statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ class PostgresLedger:
     ) -> None:
         """Write down an attempt that ended without touching the network."""
         await self._insert(subscription, operation_id, method, outcome, now)
-        await self._set(subscription.id, outcome)
+        asked = {"asked_at": now} if outcome.state is SubscriptionState.SENT else {}
+        await self._set(subscription.id, outcome, **asked)
 
     async def newest(self, mailbox_id: MailboxId, limit: int, after: NewestPosition | None) -> list[Attempt]:
         """List attempts, newest first."""
@@ -83,24 +86,30 @@ class PostgresLedger:
             query = query.where((at < after.created_at) | ((at == after.created_at) & (row_id > after.id)))
         return [_attempt(row) for row in await self.connection.execute(query.limit(limit))]
 
-    async def is_used(self, mailbox_id: MailboxId, target: str) -> bool:
-        """Whether an earlier system had already used this link or address."""
-        query = sa.select(
-            sa.exists().where(
+    async def take_target(self, mailbox_id: MailboxId, target: str) -> bool:
+        """Take a link or address for oneself; False when it was taken, by us or by an earlier system."""
+        return await self.import_used(mailbox_id, [target], UNSUBSCRIBED) == 1
+
+    async def release_target(self, mailbox_id: MailboxId, target: str) -> None:
+        """Give a target back that was not reached, so that it can be tried again."""
+        await self.connection.execute(
+            sa.delete(used_targets).where(
                 used_targets.c.mailbox_id == mailbox_id,
                 used_targets.c.target_hash == _hash(target),
                 used_targets.c.use == UNSUBSCRIBED,
             )
         )
-        return (await self.connection.execute(query)).scalar_one()
 
     async def import_used(self, mailbox_id: MailboxId, targets: Collection[str], use: str) -> int:
         """Take over targets that an earlier system used; gives how many are new."""
-        if not targets:
-            return 0
+        unique = list(dict.fromkeys(targets))
+        parts = (unique[start : start + _ROWS_AT_ONCE] for start in range(0, len(unique), _ROWS_AT_ONCE))
+        return sum([await self._use(mailbox_id, part, use) for part in parts])
+
+    async def _use(self, mailbox_id: MailboxId, targets: Sequence[str], use: str) -> int:
         rows = [
             {"team_id": self.team_id, "mailbox_id": mailbox_id, "target_hash": _hash(target), "use": use}
-            for target in dict.fromkeys(targets)
+            for target in targets
         ]
         statement = insert(used_targets).values(rows).on_conflict_do_nothing().returning(used_targets.c.use)
         return len((await self.connection.execute(statement)).all())

@@ -77,6 +77,14 @@ class PostgresOperations:
         operation = await self.find(operation_id)
         return None if operation is None or operation.state.is_final else operation
 
+    async def requeue(self, operation_id: OperationId) -> None:
+        """Set a running one back to queued, or to cancelled when somebody asked for that."""
+        wanted = sa.case(
+            (operations.c.is_cancel_requested, OperationState.CANCELLED.value),
+            else_=OperationState.QUEUED.value,
+        )
+        await self._update(operation_id, state=wanted)
+
     async def report_progress(self, operation_id: OperationId, progress: Progress) -> bool:
         """Keep progress; says whether somebody asked to cancel."""
         await self._update(

@@ -89,10 +89,14 @@ class PostgresSubscriptions:
         """Give those that were asked to end and may yet be verified or ignored."""
         return [_subscription(row) for row in await self.connection.execute(self._of(mailbox_id, _AWAITING))]
 
-    async def set_state(self, subscription_id: SubscriptionId, state: SubscriptionState) -> None:
-        """Note what silence or new mail said about a request."""
+    async def settle(
+        self, subscription_id: SubscriptionId, former: SubscriptionState, state: SubscriptionState
+    ) -> None:
+        """Note what silence or new mail said about a request, unless its state is another one meanwhile."""
         await self.connection.execute(
-            sa.update(subscriptions).where(subscriptions.c.id == subscription_id).values(state=state)
+            sa.update(subscriptions)
+            .where(subscriptions.c.id == subscription_id, subscriptions.c.state == former)
+            .values(state=state)
         )
 
     def _of(self, mailbox_id: MailboxId, states: Collection[SubscriptionState]) -> sa.Select:
@@ -102,9 +106,10 @@ class PostgresSubscriptions:
     async def _by_key(
         self, mailbox_id: MailboxId, keys: Sequence[SubscriptionKey]
     ) -> dict[SubscriptionKey, Subscription]:
-        # One writer at a time per mailbox: counts are read, added to, and written back.
+        # One writer at a time per mailbox: counts are read, added to, and written back. Rows that only
+        # refer to the mailbox may still be added, or a claim and a scan would wait for each other.
         await self.connection.execute(
-            sa.select(mailboxes.c.id).where(mailboxes.c.id == mailbox_id).with_for_update()
+            sa.select(mailboxes.c.id).where(mailboxes.c.id == mailbox_id).with_for_update(key_share=True)
         )
         pairs = [(key.kind.value, key.key) for key in keys]
         query = self._of(mailbox_id, ()).where(

@@ -21,7 +21,8 @@ _TOKEN = re.compile(
 )
 # Starts at the start of a word, so that a long one without `@` is tried once.
 _BARE = re.compile(r"(?<![^\s:;<>])[^\s:;<>]+@[^\s:;<>@]+")
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+# Halves of surrogate pairs are no text: neither UTF-8 nor a database can hold them.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,10 @@ def _address(part: _Part) -> Address | None:
 
 def _checked(name: str, email: str) -> Address | None:
     """Check an address and decode its name, in this order: an encoded name cannot become an address."""
-    local, _, domain = re.sub(r"\s+", "", email).rpartition("@")
-    clean = f"{local}@{comparable_domain(domain)}"
+    local, _, written = re.sub(r"\s+", "", email).rpartition("@")
+    # Of a domain that is all dots nothing is left.
+    domain = comparable_domain(written)
+    clean = f"{local}@{domain}"
     if not local or not domain or len(clean) > MAX_ADDRESS or _CONTROLS.search(email):
         return None
     return Address(printable(decode_words(name)).strip("'\" ")[:MAX_NAME].strip(), clean)

@@ -2,7 +2,7 @@
 
 import re
 
-from services.mail_core.domain.addresses import domain_of, is_within, parse_address
+from services.mail_core.domain.addresses import MAX_ADDRESS, domain_of, is_within, parse_address, printable
 from services.mail_core.domain.list_unsubscribe import parse_uris, scheme_of
 from services.mail_core.domain.message import Message
 
@@ -86,11 +86,14 @@ def list_address(message: Message) -> str | None:
     send several newsletters from one address.
     """
     headers = message.headers
-    return (
+    found = (
         next((found for name in _NAMING_HEADERS if (found := _named(headers.get(name) or ""))), None)
         or _post_address(headers.get("List-Post") or "")
         or _managed_address(message)
     )
+    # It becomes a key, and a key has to fit an index.
+    is_address = found is not None and len(found) <= MAX_ADDRESS and printable(found) == found
+    return found if is_address else None
 
 
 def _named(field: str) -> str | None:

@@ -59,6 +59,8 @@ def _word_bytes(encoding: str, payload: str) -> bytes:
 
 def _text(charset: str, raw: bytes) -> str:
     try:
-        return raw.decode(charset, "replace")
+        text = raw.decode(charset, "replace")
     except (LookupError, ValueError):
         return raw.decode("utf-8", "replace")
+    # UTF-7 and Python's own escapes can spell halves of surrogate pairs, which no UTF-8 can hold.
+    return text.encode("utf-8", "replace").decode("utf-8")

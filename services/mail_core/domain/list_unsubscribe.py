@@ -69,7 +69,8 @@ def list_id(field: str | None) -> ListId | None:
 
 
 def _is_bare_list_id(text: str) -> bool:
-    return len(text) <= _MAX_LIST_ID and _BARE_LIST_ID.fullmatch(text) is not None
+    is_word = _BARE_LIST_ID.fullmatch(text) is not None
+    return is_word and len(text) <= _MAX_LIST_ID and printable(text) == text
 
 
 def _phrase(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from services.mail_core.domain.errors import DomainError
+from services.mail_core.domain.target import canonical_target
 
 _SCHEMES: Final = ("https://", "http://", "mailto:")
 _MAX_TARGETS: Final = 50_000
@@ -15,7 +16,7 @@ _MAX_TARGET_CHARS: Final = 8_192
 
 
 def targets_in(content: str, field: str) -> tuple[str, ...]:
-    """Give the links and mailto addresses of a state file, each once. Empty content has none.
+    """Give the targets of a state file, each once, as `canonical_target`. Empty content has none.
 
     Raises DomainError STATE_FILE_INVALID.
     """
@@ -25,7 +26,7 @@ def targets_in(content: str, field: str) -> tuple[str, ...]:
         decoded = json.loads(content)
     except (ValueError, RecursionError):
         raise DomainError("STATE_FILE_INVALID", "The state file is not JSON.", field) from None
-    targets = tuple(dict.fromkeys(_targets(decoded)))
+    targets = tuple(dict.fromkeys(canonical_target(uri) for uri in _targets(decoded)))
     if len(targets) > _MAX_TARGETS:
         raise DomainError("STATE_FILE_INVALID", f"The state file has more than {_MAX_TARGETS} links.", field)
     return targets

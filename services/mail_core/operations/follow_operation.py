@@ -12,6 +12,7 @@ from services.mail_core.domain.operation import OperationKind
 from services.mail_core.domain.records import Operation
 from services.mail_core.operations.auditing import cancel_requested
 from services.mail_core.operations.mailbox_access import is_uuid
+from services.mail_core.operations.request_operation import is_request_id
 from services.mail_core.storage import OperationChanges, Records, Store
 
 _READ: Final[Mapping[OperationKind, frozenset[str]]] = {
@@ -80,7 +81,8 @@ async def _visible(
 
 async def _find(records: Records, operation_id: str, request_id: str) -> Operation | None:
     if request_id:
-        return await records.operations.find_by_request_id(request_id)
+        is_possible = is_request_id(request_id)
+        return await records.operations.find_by_request_id(request_id) if is_possible else None
     return await records.operations.find(OperationId(operation_id)) if is_uuid(operation_id) else None
 
 

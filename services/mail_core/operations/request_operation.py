@@ -15,7 +15,7 @@ from services.mail_core.domain.records import Mailbox, Operation
 from services.mail_core.operations.auditing import operation_requested
 from services.mail_core.storage import Clock, Records
 
-_REQUEST_ID: Final = re.compile(r"^[\x21-\x7e]{1,128}$")
+_REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,11 @@ class OperationRequest:
     arguments: Mapping[str, Any]
 
 
+def is_request_id(text: str) -> bool:
+    """Whether text can be a request id at all."""
+    return _REQUEST_ID.fullmatch(text) is not None
+
+
 async def request_operation(
     records: Records, mailbox: Mailbox, call: Call, request: OperationRequest, clock: Clock
 ) -> Operation:
@@ -34,7 +39,7 @@ async def request_operation(
 
     Raises AppError: REQUEST_ID_INVALID; REQUEST_ID_REUSED when the id had asked for something else.
     """
-    if request.request_id and not _REQUEST_ID.match(request.request_id):
+    if request.request_id and not is_request_id(request.request_id):
         raise invalid(
             "REQUEST_ID_INVALID",
             "request_id must be 1 to 128 printable ASCII characters.",

@@ -74,6 +74,7 @@ class RunOperation:
             await self._finish(operation, OperationState.CANCELLED, report.so_far)
         except AppError as error:
             if error.mapped.retryable and not is_last_try:
+                await self._wait_for_another_try(operation)
                 raise
             await self._fail(operation, report.so_far, error)
         except Exception:  # noqa: BLE001 - the rim of background work: nothing may be left running forever
@@ -81,6 +82,11 @@ class RunOperation:
             await self._fail(operation, report.so_far, internal())
         else:
             await self._finish(operation, OperationState.SUCCEEDED, result)
+
+    async def _wait_for_another_try(self, operation: Operation) -> None:
+        """Put it back into the queue, where a cancel takes effect at once."""
+        async with self.store.team(operation.team_id) as records:
+            await records.operations.requeue(operation.id)
 
     async def _fail(self, operation: Operation, so_far: Report | None, error: AppError) -> None:
         if error.reason == REVOKED:

@@ -155,7 +155,7 @@ class _ScanRun:
                 asked_at = subscription.asked_at or now
                 state = settle(subscription.state, asked_at, subscription.last_seen_at, now)
                 if state is not subscription.state:
-                    await records.subscriptions.set_state(subscription.id, state)
+                    await records.subscriptions.settle(subscription.id, subscription.state, state)
             await records.mailboxes.finish_scan(self._mailbox.id, cursor, now)
 
     def _summary(self) -> ScanReport:

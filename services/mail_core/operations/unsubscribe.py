@@ -23,6 +23,7 @@ from services.mail_core.domain.ids import AttemptId, SubscriptionId
 from services.mail_core.domain.operation import Phase, Progress, UnsubscribeOutcome, UnsubscribeReport
 from services.mail_core.domain.records import Operation, Outcome, Subscription
 from services.mail_core.domain.subscription import SubscriptionState, is_settled
+from services.mail_core.domain.target import target_of
 from services.mail_core.domain.unsubscribe_mail import compose
 from services.mail_core.domain.unsubscribe_plan import Method, UnsubscribePlan
 from services.mail_core.operations.auditing import unsubscribe_attempted, unsubscribe_ended
@@ -33,7 +34,9 @@ from services.mail_core.storage import Clock, Records, Store
 
 AT_ONCE: Final = 8
 _ALREADY_USED: Final = Outcome(
-    SubscriptionState.SENT, "ALREADY_USED", "The agent that you came from had already used this link."
+    SubscriptionState.SENT,
+    "ALREADY_USED",
+    "This very link was used before, for another list or by the agent that you came from.",
 )
 
 
@@ -83,6 +86,8 @@ class Unsubscribe:
         outcome = _outcome_of(ended)
         async with self.store.team(operation.team_id) as records:
             await _conclude(records, operation, claim, outcome, self.clock())
+            if not is_settled(outcome.state, outcome.reason):
+                await records.ledger.release_target(operation.mailbox_id, target_of(claim.subscription.plan))
         return _told(claim.subscription, outcome)
 
     async def _claim(
@@ -90,7 +95,7 @@ class Unsubscribe:
     ) -> Claim | UnsubscribeOutcome:
         plan = subscription.plan
         decided = _without_network(plan)
-        if decided is None and await records.ledger.is_used(operation.mailbox_id, _target(plan)):
+        if decided is None and not await records.ledger.take_target(operation.mailbox_id, target_of(plan)):
             decided = _ALREADY_USED
         if decided is not None:
             await records.ledger.decide(subscription, operation.id, plan.method, decided, self.clock())
@@ -148,6 +153,7 @@ class _Run:
         self._report = report
         self._ids = ids
         self._outcomes: dict[SubscriptionId, UnsubscribeOutcome] = {}
+        self._sending: set[asyncio.Task[None]] = set()
         self._free = asyncio.Semaphore(AT_ONCE)
         self._is_dry = bool(operation.arguments["dry_run"])
 
@@ -158,6 +164,9 @@ class _Run:
                 for subscription_id in self._ids:
                     group.create_task(self._one(subscription_id))
         except ExceptionGroup as failures:
+            # Somebody cancelled, or one failed: what was on its way then is still part of what was done.
+            await asyncio.gather(*self._sending, return_exceptions=True)
+            self._report.so_far = self._summary()
             raise failures.exceptions[0] from None
         return self._summary()
 
@@ -166,10 +175,19 @@ class _Run:
             decided = await self._work.decide(self._operation, subscription_id)
             if isinstance(decided, Claim):
                 # Whatever happens around it, an attempt that was claimed is made and written down.
-                decided = await asyncio.shield(self._work.send(self._operation, decided))
-            if decided is not None:
+                await asyncio.shield(self._sent(decided))
+            elif decided is not None:
                 self._outcomes[subscription_id] = decided
             await self._tell()
+
+    def _sent(self, claim: Claim) -> asyncio.Task[None]:
+        sending = asyncio.create_task(self._send(claim))
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
+        return sending
+
+    async def _send(self, claim: Claim) -> None:
+        self._outcomes[claim.subscription.id] = await self._work.send(self._operation, claim)
 
     async def _tell(self) -> None:
         self._report.so_far = self._summary()
@@ -197,10 +215,6 @@ def _without_network(plan: UnsubscribePlan) -> Outcome | None:
     if plan.method is Method.WEB_PAGE:
         return Outcome(SubscriptionState.NEEDS_PERSON, plan.reason, plan.explanation)
     return None
-
-
-def _target(plan: UnsubscribePlan) -> str:
-    return plan.one_click_url or (f"mailto:{plan.mailto.recipient}" if plan.mailto else "")
 
 
 def _outcome_of(ended: AttemptOutcome) -> Outcome:

@@ -23,6 +23,7 @@ async def test_busy_time_is_what_the_calendar_holds(world: World):
     assert found.errors == {}
 
 
+@pytest.mark.promise("story.busy")
 async def test_an_unknown_calendar_is_an_error_and_not_free(world: World):
     """A calendar that errors inside a 200 is not free."""
     found = await world.calendar().free_busy(["primary", "nobody@nowhere.example"], DAY, DAY + HOUR)
@@ -30,6 +31,7 @@ async def test_an_unknown_calendar_is_an_error_and_not_free(world: World):
     assert found.errors == {"nobody@nowhere.example": "notFound"}
 
 
+@pytest.mark.promise("story.busy")
 async def test_a_failing_calendar_is_an_error_and_not_free(world: World):
     """Google's reason is passed on."""
     await world.calendar_fails("primary", "internalError")

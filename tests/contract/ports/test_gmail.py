@@ -72,6 +72,7 @@ async def test_a_listing_finds_a_sender_newest_first_without_spam_and_trash(worl
     assert page.next_page_token == ""
 
 
+@pytest.mark.promise("once.mail")
 async def test_new_mail_since_a_cursor_is_found_and_the_cursor_moves_on(world: World):
     """Nothing falls between two looks, nothing comes twice; spam, trash and drafts are not new mail."""
     gmail = world.gmail()
@@ -132,6 +133,7 @@ async def test_a_mail_is_sent_once(world: World):
     assert gmail.units_spent == units("messages.send")
 
 
+@pytest.mark.promise("once.unknown")
 async def test_a_send_whose_answer_is_lost_is_unknown_and_not_repeated(world: World):
     """The mail may be out: it must not go out twice (traps part 3, 5)."""
     before = await world.sent_count()

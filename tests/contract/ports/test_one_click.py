@@ -61,6 +61,7 @@ async def test_a_success_is_accepted_and_no_more(sender: Sender, status):
     assert (outcome.state, outcome.http_status) == (SubscriptionState.ACCEPTED, status)
 
 
+@pytest.mark.promise("quiet.redirects")
 @pytest.mark.parametrize(
     ("status", "reason"),
     [(302, AttemptReason.REDIRECT), (404, AttemptReason.REJECTED), (500, AttemptReason.SENDER_ERROR)],

@@ -131,6 +131,7 @@ async def test_the_passport_is_what_the_design_says(hybrid: RunningAuth) -> None
     assert said["jti"]
 
 
+@pytest.mark.promise("rights.rotation")
 async def test_two_keys_of_the_environment_count_at_once(hybrid: RunningAuth) -> None:
     """Rotation without an outage; the ids tell which one is still used."""
     first, second = await hybrid.issue(bearer=KEY), await hybrid.issue(api_key=OTHER_KEY)
@@ -139,6 +140,7 @@ async def test_two_keys_of_the_environment_count_at_once(hybrid: RunningAuth) ->
     assert len(first.caller.scopes) == 6
 
 
+@pytest.mark.promise("rights.rotation")
 async def test_both_secrets_count_during_a_rotation(hybrid: RunningAuth) -> None:
     """And the passport says which one signed."""
     for secret, name in ((SECRET, "secret:current"), (PREVIOUS_SECRET, "secret:previous")):
@@ -200,6 +202,7 @@ def by_secret() -> dict[str, tuple[dict[str, str], str]]:
     return {name: ({"bearer": shown}, reason) for name, (shown, reason) in table.items()}
 
 
+@pytest.mark.promise("rights.forgery")
 @pytest.mark.parametrize("attack", by_secret())
 async def test_no_forged_credential_gets_in(hybrid: RunningAuth, attack: str) -> None:
     """Each attack gets its documented reason, and the process lives on."""
@@ -207,6 +210,7 @@ async def test_no_forged_credential_gets_in(hybrid: RunningAuth, attack: str) ->
     assert await hybrid.refusal(**presented) == reason
 
 
+@pytest.mark.promise("rights.purpose")
 async def test_a_passport_is_no_credential(hybrid: RunningAuth) -> None:
     """Shown where a credential belongs, our own statement is refused by its type (pair by pair)."""
     for audience in ("auth", "mail_core"):
@@ -215,6 +219,7 @@ async def test_a_passport_is_no_credential(hybrid: RunningAuth) -> None:
         assert await hybrid.refusal(api_key=passport.token) == "CREDENTIAL_INVALID"
 
 
+@pytest.mark.promise("rights.purpose")
 async def test_no_credential_is_a_passport(hybrid: RunningAuth) -> None:
     """And the other way round; nor is a passport for another backend, or a forged one."""
     passport = await hybrid.issue(bearer=KEY, audience="auth")
@@ -249,6 +254,7 @@ async def test_an_unknown_backend_is_refused(hybrid: RunningAuth) -> None:
     assert await hybrid.refusal(bearer=KEY, audience="edge_rest") == "AUDIENCE_UNKNOWN"
 
 
+@pytest.mark.promise("rights.modes")
 async def test_the_certificate_chooses_the_mode(hybrid: RunningAuth) -> None:
     """MCP_AUTH_MODE=jwt holds for edge_mcp and for nobody else."""
     token = hs256(claims(now()))
@@ -258,12 +264,14 @@ async def test_the_certificate_chooses_the_mode(hybrid: RunningAuth) -> None:
     assert await hybrid.refusal(peer="edge_a2a", api_key=KEY) == "ACCEPTED"
 
 
+@pytest.mark.promise("rights.peers")
 @pytest.mark.parametrize("peer", ["mail_core", "auth", "cli"])
 async def test_only_edges_exchange_credentials(hybrid: RunningAuth, peer: str) -> None:
     """A stolen backend certificate turns no key into a passport."""
     assert await hybrid.refusal(peer=peer, bearer=KEY) == "PEER_NOT_ALLOWED"
 
 
+@pytest.mark.promise("rights.peers")
 @pytest.mark.parametrize("peer", ["edge_rest", "edge_mcp", "edge_a2a", "mail_core"])
 async def test_only_the_operator_makes_keys(hybrid: RunningAuth, peer: str) -> None:
     """An edge that was taken over cannot make itself a key."""
@@ -274,6 +282,7 @@ async def test_only_the_operator_makes_keys(hybrid: RunningAuth, peer: str) -> N
         await stub.GetDefaultTeam(auth_pb2.GetDefaultTeamRequest())
 
 
+@pytest.mark.promise("rights.certificates")
 async def test_without_a_certificate_nobody_is_heard(hybrid: RunningAuth) -> None:
     """Mutual TLS, not TLS."""
     authority = hybrid.certificates.authority_file.read_bytes()
@@ -284,6 +293,7 @@ async def test_without_a_certificate_nobody_is_heard(hybrid: RunningAuth) -> Non
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.promise("revocation.refused")
 async def test_a_revoked_or_expired_key_says_so(hybrid: RunningAuth, databases: Databases) -> None:
     """To its holder, with the reason that the contract names."""
     revoked, expired = await hybrid.create_key(), await hybrid.create_key()
@@ -294,6 +304,7 @@ async def test_a_revoked_or_expired_key_says_so(hybrid: RunningAuth, databases: 
     assert await hybrid.refusal(api_key=expired.secret) == "KEY_EXPIRED"
 
 
+@pytest.mark.promise("revocation.bounded")
 async def test_a_passport_ends_with_its_key(hybrid: RunningAuth) -> None:
     """Never after the credential's own expiry."""
     end = Timestamp()
@@ -393,6 +404,7 @@ async def test_the_issuer_is_asked_seldom(federated: RunningAuth, issuer: JwksHo
     assert issuer.requests - before <= 1
 
 
+@pytest.mark.promise("secrets.logs")
 async def test_no_log_holds_a_credential(hybrid: RunningAuth, federated: RunningAuth) -> None:
     """Plant secrets on every way in, then search everything that was written."""
     made = await hybrid.create_key(label="planted-label")
@@ -420,6 +432,7 @@ async def test_no_log_holds_a_credential(hybrid: RunningAuth, federated: Running
     assert "Traceback" not in text
 
 
+@pytest.mark.promise("secrets.at-rest")
 async def test_the_database_holds_no_secret(hybrid: RunningAuth, databases: Databases) -> None:
     """A stolen dump lets nobody in."""
     made = await hybrid.create_key()

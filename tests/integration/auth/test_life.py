@@ -38,6 +38,7 @@ async def ending(folder: Path, database_url: str, **settings: str) -> tuple[int,
     return process.returncode or 0, output.decode()
 
 
+@pytest.mark.promise("rights.configuration")
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
@@ -125,6 +126,7 @@ async def health_of(auth: RunningAuth) -> AsyncIterator[int]:
         yield answer.status
 
 
+@pytest.mark.promise("outages.heal")
 async def test_health_follows_the_database_down_and_up(tmp_path: Path) -> None:
     """Unready while it is lost, typed errors meanwhile, and well again without being restarted."""
     async with own_postgres(tmp_path) as postgres:
@@ -144,6 +146,7 @@ async def test_health_follows_the_database_down_and_up(tmp_path: Path) -> None:
             assert (await auth.issue(bearer=KEY)).caller.key_id.startswith("env:")
 
 
+@pytest.mark.promise("stopping.clean")
 async def test_sigterm_ends_it_cleanly(databases: Databases, tmp_path: Path) -> None:
     """Unready first, then gone with exit code 0, well within the drain."""
     async with running_auth(tmp_path, databases.auth.app_url, AGENT_API_KEY=KEY) as auth, asyncio.timeout(10):
@@ -163,6 +166,7 @@ async def test_a_restart_keeps_passports_good(databases: Databases, tmp_path: Pa
         assert (await auth.me(passport.token)).key_id == passport.caller.key_id
 
 
+@pytest.mark.promise("rights.rotation")
 async def test_a_rotation_keeps_passports_of_the_key_before(databases: Databases, tmp_path: Path) -> None:
     """A new key signs, the old one is still believed."""
     old = str(tmp_path / "passport.pem")

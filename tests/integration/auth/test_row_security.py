@@ -50,6 +50,7 @@ async def two(databases: Databases) -> AsyncIterator[TwoTeams]:
         await admin.execute("DELETE FROM teams WHERE id = %s", (team_id,))
 
 
+@pytest.mark.promise("teams.rows")
 @pytest.mark.parametrize("table", ["teams", "api_keys"])
 async def test_without_a_team_nothing_is_seen(two: TwoTeams, table: str) -> None:
     """The default is nothing, not everything."""
@@ -57,6 +58,7 @@ async def test_without_a_team_nothing_is_seen(two: TwoTeams, table: str) -> None
     assert await two.count(table, {TEAM_SETTING: ""}) == 0
 
 
+@pytest.mark.promise("teams.rows")
 @pytest.mark.parametrize("table", ["teams", "api_keys"])
 async def test_a_team_sees_its_own_rows_only(two: TwoTeams, table: str) -> None:
     """Through the very role that the service works as."""
@@ -104,6 +106,7 @@ async def test_a_key_cannot_be_slipped_into_another_team(two: TwoTeams) -> None:
             await connection.execute(sa.text(insert), values)
 
 
+@pytest.mark.promise("teams.tables")
 async def test_every_table_is_closed(databases: Databases) -> None:
     """A table that a later migration forgets to close fails here."""
     url = databases.admin_url.replace("/postgres?", f"/{databases.auth.name}?")

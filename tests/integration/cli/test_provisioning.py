@@ -41,6 +41,7 @@ async def test_the_owner_makes_the_schema_and_the_app_only_uses_it(databases: Ma
             await run(mail.app_url, forbidden)
 
 
+@pytest.mark.promise("teams.tables")
 async def test_the_app_role_cannot_switch_row_level_security_off(databases: Mapping[str, Database]) -> None:
     """A query that forgets the team returns nothing, whatever the service does."""
     mail = databases["mail"]
@@ -55,6 +56,7 @@ async def test_the_app_role_cannot_switch_row_level_security_off(databases: Mapp
         await run(mail.app_url, f"SET ROLE {mail.owner}")
 
 
+@pytest.mark.promise("teams.databases")
 async def test_neither_service_can_enter_the_others_database(databases: Mapping[str, Database]) -> None:
     """Auth and mail core never read each other's data."""
     auth, mail = databases["auth"], databases["mail"]

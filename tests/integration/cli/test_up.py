@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.integration.cli.test_postgres import serving
 from tests.system import ROOT, RunningSystem, running_system
 from tests.unit.cli.processes import gone
 
@@ -46,6 +47,7 @@ async def me(system: RunningSystem, key: str) -> tuple[int, Any]:
         return answer.status, await answer.json()
 
 
+@pytest.mark.promise("story.up")
 def test_the_ready_file_says_all_and_only_to_its_owner(own: RunningSystem) -> None:
     """Another program starts with this file and nothing else; it holds a key."""
     content = json.loads(own.ready_file.read_text())
@@ -110,6 +112,7 @@ def test_a_running_system_is_found_by_its_addresses_too(own: RunningSystem) -> N
     assert made.returncode == 0, made.stderr
 
 
+@pytest.mark.promise("story.move")
 async def test_a_mailbox_comes_with_the_personal_agents_files(own: RunningSystem, tmp_path: Path) -> None:
     """One command moves a personal agent over; the same account again is told as such."""
     async with (
@@ -131,6 +134,7 @@ def test_a_second_system_in_the_folder_is_refused(own: RunningSystem) -> None:
     assert f"in use by process {own.process.pid}" in refused.stderr
 
 
+@pytest.mark.promise("outages.heal")
 @pytest.mark.parametrize("service", ["mail_core", "edge_rest", "auth", "postgres"])
 async def test_a_killed_process_comes_back_and_the_system_works_again(
     own: RunningSystem, service: str
@@ -163,6 +167,7 @@ def test_a_service_that_refuses_its_settings_ends_the_start_with_its_reason(tmp_
     assert "AUTH_JWT_SECRET" in refused.stderr
 
 
+@pytest.mark.promise("story.up", "stopping.clean")
 async def test_a_stopped_system_leaves_nothing_behind(tmp_path: Path) -> None:
     """Exit 0, no process, no ready file that says what is no longer true."""
     with running_system(tmp_path) as system:
@@ -184,6 +189,19 @@ async def test_no_process_outlives_a_killed_system(tmp_path: Path) -> None:
             await gone(pid)
     with running_system(tmp_path) as system:
         assert (await me(system, system.api_key))[0] == 200
+
+
+async def test_an_external_database_and_the_real_google_need_no_process_of_ours(tmp_path: Path) -> None:
+    """`DATABASE_URL` names an administrator; nothing that belongs to the sandbox is started."""
+    async with serving(tmp_path / "external") as (cluster, _):
+        starting = running_system(tmp_path, "--no-sandbox", DATABASE_URL=cluster.admin_url)
+        system = await asyncio.to_thread(starting.__enter__)
+        try:
+            assert system.pids.keys() == SERVICES - {"postgres", "sandbox"}
+            assert system.sandbox == ""
+            assert (await me(system, system.api_key))[0] == 200
+        finally:
+            await asyncio.to_thread(starting.__exit__, None, None, None)
 
 
 def any_ports() -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -156,27 +156,30 @@ async def test_caller_and_request_id_arrive(world: World) -> None:
     assert world.handler.callers[0].principal == "key:1"
 
 
-@pytest.mark.parametrize(
-    ("token", "reason"),
-    [
-        (passport(audience="auth"), "PASSPORT_INVALID"),  # another backend's
-        (passport(typ="JWT"), "PASSPORT_INVALID"),  # another kind of token
-        (passport(life_s=-60), "PASSPORT_EXPIRED"),
-        (passport(key=Ed25519PrivateKey.generate()), "PASSPORT_INVALID"),  # forged by an edge
-        (passport(iss="somebody"), "PASSPORT_INVALID"),
-        (passport(team=None), "PASSPORT_INVALID"),
-        ("x" * 9000, "PASSPORT_INVALID"),
-        ("a.b.c", "PASSPORT_INVALID"),
-        (passport(frozenset({"unsubscribe:digest"})), "SCOPE_MISSING"),
-    ],
-)
-async def test_bad_passport_is_refused_before_the_handler(world: World, token: str, reason: str) -> None:
+BAD_PASSPORTS: Mapping[str, tuple[Callable[[], str], str]] = {
+    "of another backend": (lambda: passport(audience="auth"), "PASSPORT_INVALID"),
+    "another kind of token": (lambda: passport(typ="JWT"), "PASSPORT_INVALID"),
+    "expired": (lambda: passport(life_s=-60), "PASSPORT_EXPIRED"),
+    "forged by an edge": (lambda: passport(key=Ed25519PrivateKey.generate()), "PASSPORT_INVALID"),
+    "of another issuer": (lambda: passport(iss="somebody"), "PASSPORT_INVALID"),
+    "without a team": (lambda: passport(team=None), "PASSPORT_INVALID"),
+    "too long": (lambda: "x" * 9_000, "PASSPORT_INVALID"),
+    "not a token": (lambda: "a.b.c", "PASSPORT_INVALID"),
+    "without the scope": (lambda: passport(frozenset({"unsubscribe:digest"})), "SCOPE_MISSING"),
+}
+
+
+@pytest.mark.promise("rights.scope", "rights.forgery")
+@pytest.mark.parametrize("flaw", BAD_PASSPORTS)
+async def test_bad_passport_is_refused_before_the_handler(world: World, flaw: str) -> None:
     """The backend checks by itself and the handler never runs."""
-    failure = await failure_of(world, token)
+    make, reason = BAD_PASSPORTS[flaw]
+    failure = await failure_of(world, make())
     assert failure.reason == reason
     assert world.handler.calls == 0
 
 
+@pytest.mark.promise("rights.read-only")
 async def test_read_only_credential_changes_nothing(world: World) -> None:
     """A mutating method refuses a read-only passport."""
     async with world.stub() as stub:
@@ -185,11 +188,13 @@ async def test_read_only_credential_changes_nothing(world: World) -> None:
     assert (caught.value.kind, caught.value.reason) == (Kind.PERMISSION_DENIED, "READ_ONLY")
 
 
+@pytest.mark.promise("rights.peers")
 async def test_peer_that_is_not_named_is_refused(world: World) -> None:
     """A valid certificate of the wrong service is not enough."""
     assert (await failure_of(world, passport(), peer="auth")).reason == "PEER_NOT_ALLOWED"
 
 
+@pytest.mark.promise("rights.certificates")
 async def test_client_without_certificate_is_refused(world: World) -> None:
     """The TLS handshake itself demands a client certificate."""
     credentials = grpc.ssl_channel_credentials((world.folder / "ca.pem").read_bytes())
@@ -201,6 +206,7 @@ async def test_client_without_certificate_is_refused(world: World) -> None:
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.promise("rights.certificates")
 async def test_certificate_of_another_authority_is_refused(world: World, tmp_path: Path) -> None:
     """A self-made certificate with the right name does not connect."""
     ensure_certificates(CertificateFolder(tmp_path), utc_now())
@@ -228,6 +234,21 @@ async def test_error_crosses_the_wire_whole(world: World) -> None:
     assert {name: getattr(sent, name) for name in same} == {name: getattr(got, name) for name in same}
 
 
+async def test_large_passport_and_large_error_always_arrive(world: World) -> None:
+    """Far beyond gRPC's usual 8 KiB of metadata, where it begins to refuse at random, either way."""
+    many = Restrictions(mailbox_ids=frozenset(f"5d5f5c1e-0000-4000-8000-{n:012d}" for n in range(100)))
+    fields = tuple(FieldError(f"ids.{n}", "FIELD_TYPE_INVALID", "x" * 200) for n in range(50))
+    world.handler.failures = [AppError(Kind.INVALID_ARGUMENT, "X_INVALID", "No.", fields=fields)] * 20
+    async with world.stub() as stub:
+        with working(passport(restrictions=many)):
+            for _ in range(20):
+                with pytest.raises(AppError) as caught:
+                    await stub.ListMailboxes(mail_pb2.ListMailboxesRequest())
+                assert caught.value.fields == fields
+    assert world.handler.callers[0].restrictions == many
+
+
+@pytest.mark.promise("errors.bare")
 async def test_text_of_an_unexpected_exception_stays_inside(world: World) -> None:
     """The caller gets a bare internal error."""
     world.handler.failures = [KeyError("secret-value")]
@@ -281,6 +302,7 @@ async def test_new_certificate_is_used_without_a_restart(tmp_path: Path) -> None
     assert world.handler.calls == 2
 
 
+@pytest.mark.promise("outages.heal")
 async def test_restarted_backend_is_found_again(folder: Path) -> None:
     """The channel recovers by itself after its peer came back on the same port."""
     world = World(folder)

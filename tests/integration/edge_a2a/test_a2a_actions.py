@@ -123,6 +123,7 @@ async def test_another_replica_finds_the_task_of_an_operation(edge: A2aEdge) -> 
     assert got["artifacts"] == task["artifacts"]
 
 
+@pytest.mark.promise("once.request-id")
 async def test_the_same_message_again_is_the_same_operation(edge: A2aEdge) -> None:
     """A message that is repeated after a lost answer unsubscribes nothing twice."""
     asked = {"action": "execute_unsubscribe", "subscription_ids": [SUBSCRIPTION_IDS[0]]}
@@ -175,6 +176,7 @@ async def test_a_task_that_waits_for_gmail_can_be_tried_again(edge: A2aEdge) -> 
     assert (again["id"], again["status"]["state"]) == (task["id"], "TASK_STATE_COMPLETED")
 
 
+@pytest.mark.promise("outages.typed")
 async def test_a_core_that_is_down_is_a_retryable_failure(edge: A2aEdge) -> None:
     """A dead dependency gives a typed error."""
     edge.backends.mail.failures["CheckAvailability"] = unavailable("GOOGLE_DOWN", "Google does not answer.")
@@ -182,6 +184,7 @@ async def test_a_core_that_is_down_is_a_retryable_failure(edge: A2aEdge) -> None
     assert data_in(task["status"]["message"]["parts"])["retryable"] is True
 
 
+@pytest.mark.promise("errors.bare")
 async def test_an_unexpected_failure_says_nothing_of_itself(edge: A2aEdge) -> None:
     """No exception text reaches the client."""
     edge.backends.mail.failures["CheckAvailability"] = RuntimeError("secret-token-in-text")

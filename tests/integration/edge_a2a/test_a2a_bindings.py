@@ -70,6 +70,7 @@ async def events_of(stream: AsyncIterator[a2a_pb2.StreamResponse]) -> list[str]:
     return [event.WhichOneof("payload") async for event in stream]
 
 
+@pytest.mark.promise("story.progress")
 @pytest.mark.parametrize("binding", BINDINGS)
 async def test_a_stream_begins_with_the_task_and_ends_with_its_status(
     edge: A2aEdge, binding: TransportProtocol
@@ -176,6 +177,7 @@ async def test_grpc_refuses_another_version(edge: A2aEdge) -> None:
     assert "VERSION_NOT_SUPPORTED" in reasons_of(refused.value)
 
 
+@pytest.mark.promise("errors.bare")
 async def test_grpc_says_nothing_of_an_unexpected_failure(edge: A2aEdge) -> None:
     """No exception text reaches the client."""
     edge.backends.mail.failures["CheckAvailability"] = RuntimeError("secret-token-in-text")
@@ -232,6 +234,7 @@ async def test_a_stream_survives_a_restart_of_the_core(edge: A2aEdge) -> None:
     assert seen[-1].status_update.status.state == a2a_pb2.TASK_STATE_COMPLETED
 
 
+@pytest.mark.promise("stopping.flight")
 async def test_draining_ends_streams_and_waits_for_nothing_else(edge: A2aEdge) -> None:
     """On SIGTERM, clients of long tasks are let go; the operation goes on in the core."""
     edge.backends.mail.may_finish.clear()

@@ -23,6 +23,7 @@ async def test_ping_answers(edge: A2aEdge, method: str) -> None:
     assert response["result"] == {"status": "ok", "service": "mailwarden", "protocolVersion": "1.0"}
 
 
+@pytest.mark.promise("story.loose")
 @pytest.mark.parametrize(
     "params",
     [

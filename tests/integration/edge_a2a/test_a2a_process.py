@@ -23,6 +23,7 @@ async def _started(backends: Backends, ready_file: Path) -> asyncio.subprocess.P
     )
 
 
+@pytest.mark.promise("stopping.clean")
 async def test_it_announces_itself_serves_and_stops_cleanly(certificates: Path, tmp_path: Path) -> None:
     """READY_FILE names both addresses; SIGTERM ends it with exit code 0."""
     ready_file = tmp_path / "ready.json"

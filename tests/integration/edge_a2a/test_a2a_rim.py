@@ -79,6 +79,7 @@ async def test_the_http_binding_refuses_alike(edge: A2aEdge) -> None:
     assert (unexpected.status, "secret" in str(unexpected.body)) == (500, False)
 
 
+@pytest.mark.promise("rights.scope")
 async def test_a_missing_scope_is_403(edge: A2aEdge) -> None:
     """The core's refusal of the caller is HTTP's, with the scope that is wanted."""
     edge.backends.auth.admit("ma_availability", scopes=["availability:read"])
@@ -90,6 +91,7 @@ async def test_a_missing_scope_is_403(edge: A2aEdge) -> None:
     assert (await edge.task(WINDOW, headers=headers))["status"]["state"] == "TASK_STATE_COMPLETED"
 
 
+@pytest.mark.promise("rights.read-only")
 async def test_a_read_only_credential_starts_nothing(edge: A2aEdge) -> None:
     """Read-only is enforced by the core and told by HTTP."""
     edge.backends.auth.admit("ma_reader", restrictions=Restrictions(read_only=True))
@@ -108,6 +110,7 @@ async def test_auth_being_down_is_503_with_retry_after(edge: A2aEdge) -> None:
     assert answer.headers["Retry-After"] == "1"
 
 
+@pytest.mark.promise("teams.ids")
 @pytest.mark.parametrize("owner", [{"team_id": "8a1f0c5e-0000-4000-8000-000000000001"}, {}])
 async def test_nobody_sees_anothers_task(edge: A2aEdge, owner: dict[str, str]) -> None:
     """Another team, or another caller of the team, cannot get, list, cancel or continue a task."""
@@ -123,6 +126,7 @@ async def test_nobody_sees_anothers_task(edge: A2aEdge, owner: dict[str, str]) -
     assert len((await edge.rpc("ListTasks"))["result"]["tasks"]) == 1
 
 
+@pytest.mark.promise("input.typed")
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -166,6 +170,7 @@ async def test_deep_nesting_is_refused(edge: A2aEdge) -> None:
     assert answer.status == 400
 
 
+@pytest.mark.promise("input.size")
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_huge_body_is_413(edge: A2aEdge, chunked: bool) -> None:
     """Whether its length was declared or not."""
@@ -238,6 +243,7 @@ async def test_a_push_configuration_is_not_silently_ignored(edge: A2aEdge) -> No
     assert response["error"]["code"] == -32003
 
 
+@pytest.mark.promise("input.typed")
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -290,12 +296,13 @@ async def test_the_path_answers_with_and_without_a_slash(edge: A2aEdge, path: st
 
 async def test_wrong_paths_and_methods_are_problems(edge: A2aEdge) -> None:
     """404 and 405 in the shape of every other HTTP error."""
-    assert (await edge.ask("GET", "/nowhere")).body["reason"] == "PATH_NOT_FOUND"
+    assert (await edge.ask("GET", "/nowhere")).body["reason"] == "PATH_UNKNOWN"
     wrong = await edge.ask("GET", RPC_PATH)
     assert (wrong.status, wrong.body["reason"], wrong.headers["Allow"]) == (405, "METHOD_NOT_ALLOWED", "POST")
     assert (await edge.ask("POST", CARD_PATH)).status == 405
 
 
+@pytest.mark.promise("outages.health")
 async def test_readiness_follows_the_backends(edge: A2aEdge) -> None:
     """A dead dependency makes the edge unready and not unhealthy."""
     assert (await edge.ask("GET", "/ready", headers={})).status == 200
@@ -304,6 +311,7 @@ async def test_readiness_follows_the_backends(edge: A2aEdge) -> None:
     assert (await edge.ask("GET", "/health", headers={})).status == 200
 
 
+@pytest.mark.promise("traces.whole", "traces.request-id")
 @pytest.mark.parametrize("sampled", ["00", "01"])
 async def test_one_request_id_and_one_trace_reach_the_core(edge: A2aEdge, sampled: str) -> None:
     """The call's context is the same where the SDK has been in between, streams included."""
@@ -327,6 +335,7 @@ async def test_one_request_id_and_one_trace_reach_the_core(edge: A2aEdge, sample
     assert {trace.trace_id_hex for trace in edge.backends.mail.traces if trace} == {trace_id}
 
 
+@pytest.mark.promise("teams.requests")
 async def test_requests_at_once_do_not_mix(edge: A2aEdge) -> None:
     """Twenty callers get their own request id and their own task."""
 

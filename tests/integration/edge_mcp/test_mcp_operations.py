@@ -20,6 +20,7 @@ from tests.integration.edge_mcp.harness import (
 )
 
 
+@pytest.mark.promise("story.progress")
 @pytest.mark.parametrize("era", ERAS)
 async def test_progress_reaches_the_client_while_the_scan_runs(edge: Edge, gate: Gate, era: str) -> None:
     """Notifications arrive before the result and only ever rise (MCP, progress)."""
@@ -39,6 +40,7 @@ async def test_progress_reaches_the_client_while_the_scan_runs(edge: Edge, gate:
     assert "unsubscribe" not in result.structured_content
 
 
+@pytest.mark.promise("once.request-id")
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_long_scan_is_answered_while_it_runs_and_waited_on_by_its_request_id(
     start_edge: StartEdge, gate: Gate, era: str

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.fakes.grpc_backends import Backends
 from tests.integration.edge_mcp.harness import TOOL_NAMES, Edge, Gate, headers_of, request
 
@@ -47,6 +49,7 @@ def _content(ready_file: Path) -> str:
     return ready_file.read_text() if ready_file.exists() else ""
 
 
+@pytest.mark.promise("stopping.clean", "stopping.flight")
 async def test_the_process_serves_drains_and_leaves(backends: Backends, gate: Gate, tmp_path: Path) -> None:
     """Ready file, one call in flight at SIGTERM answered, exit 0; every log line is JSON."""
     ready_file = tmp_path / "ready.json"

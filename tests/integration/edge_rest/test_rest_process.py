@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from tests.fakes.grpc_backends import API_KEY, Backends, running_backends
 
@@ -44,6 +45,7 @@ async def announced(ready_file: Path) -> str:
     return f"http://{content['addresses']['http']}"
 
 
+@pytest.mark.promise("stopping.clean", "stopping.flight")
 async def test_sigterm_ends_streams_and_the_process_in_order(tmp_path):
     """Ready when announced; on SIGTERM the open stream ends whole, the exit code is 0, the log is JSON."""
     async with (

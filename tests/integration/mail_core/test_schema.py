@@ -1,5 +1,6 @@
 """The migrated schema is the one that the code speaks to, and all of it is isolated by team."""
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -24,6 +25,7 @@ def test_tables_and_migrations_agree(databases: Databases) -> None:
     assert found == []
 
 
+@pytest.mark.promise("teams.tables")
 def test_every_table_is_under_forced_row_level_security(databases: Databases) -> None:
     """A table without a policy would show one team's rows to another."""
     engine = sa.create_engine(sqlalchemy_url(databases.mail.owner_url))

@@ -58,6 +58,7 @@ def test_with_nothing_set_keys_of_the_database_are_taken(environment: pytest.Mon
     assert (read.agent_api_keys, read.jwt_secrets, read.auth_jwt_leeway_s) == ((), (), 30.0)
 
 
+@pytest.mark.promise("rights.configuration")
 @pytest.mark.parametrize(
     ("values", "told"),
     [

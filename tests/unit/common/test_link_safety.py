@@ -111,6 +111,7 @@ def test_an_unsafe_link_is_refused(url, problem):
     assert judge_link(url, CLOSED) is problem
 
 
+@pytest.mark.promise("quiet.egress")
 @pytest.mark.parametrize(
     ("ip", "is_public"),
     [

@@ -136,6 +136,7 @@ def test_summaries_hold_counts_and_no_text_of_the_mailbox() -> None:
     assert text == "Dry run, nothing was sent: 1 subscription: 1 accepted."
 
 
+@pytest.mark.promise("story.busy")
 def test_unreadable_calendars_are_never_called_free() -> None:
     """A calendar that errors inside a 200 is not free."""
     broken = resources_pb2.CalendarError(calendar_id="x", reason="notFound")

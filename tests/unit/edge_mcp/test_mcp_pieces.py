@@ -94,6 +94,7 @@ async def test_progress_only_ever_rises() -> None:
     ]
 
 
+@pytest.mark.promise("errors.one-table")
 @pytest.mark.parametrize("kind", list(Kind))
 def test_every_kind_of_error_has_the_listed_shape(kind: Kind) -> None:
     """Nothing more and nothing less than the error schema that tools advertise."""

@@ -57,6 +57,7 @@ async def test_what_is_not_http_gets_a_problem_document(edge, raw, status, reaso
     assert b"xxxx" not in body
 
 
+@pytest.mark.promise("input.size")
 async def test_a_head_that_never_ends_is_cut_off(certificate_folder):
     """One byte now and then must not hold a connection for ever."""
     async with running_rest_edge(certificate_folder, idle_timeout_s=1) as edge:
@@ -103,6 +104,7 @@ async def _bytes_left(reader: asyncio.StreamReader) -> int:
     return count
 
 
+@pytest.mark.promise("stopping.flight")
 async def test_requests_in_flight_are_finished_before_the_end(certificate_folder):
     """SIGTERM costs nobody an answer."""
     async with running_rest_edge(certificate_folder, drain_s=3) as edge:

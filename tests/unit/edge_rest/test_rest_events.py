@@ -50,6 +50,7 @@ async def started(edge) -> str:
     return (await edge.post("/v1/mailboxes/me/scans")).headers["Location"]
 
 
+@pytest.mark.promise("story.progress")
 async def test_stream_shows_every_state_and_ends_after_the_last(edge):
     """The events are the operation itself, as GET shows it."""
     path = await started(edge)

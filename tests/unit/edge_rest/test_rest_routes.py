@@ -9,6 +9,7 @@ from services.common.proto_json import to_dict
 from tests.fakes.grpc_backends import API_KEY, MAILBOX_ID, SUBSCRIPTION_IDS, TEAM_ID
 
 
+@pytest.mark.promise("outages.health")
 async def test_health_needs_no_credential_and_no_backend(edge):
     """A process without backends is alive: it must not be restarted for their sake."""
     await edge.backends.stop_mail()
@@ -78,6 +79,7 @@ async def test_scan_needs_no_body(edge):
     )
 
 
+@pytest.mark.promise("once.request-id")
 async def test_same_idempotency_key_gives_the_same_operation(edge):
     """The key travels as the request id, which is what the core knows repeats by."""
     headers = {"X-API-Key": API_KEY, "Idempotency-Key": "once"}
@@ -201,6 +203,7 @@ async def test_a_credential_is_exchanged_once_for_each_backend(edge):
     assert edge.backends.auth.exchanges == [API_KEY]
 
 
+@pytest.mark.promise("traces.request-id")
 async def test_request_id_reaches_the_backend_and_the_answer(edge):
     """One id finds a request everywhere; a harmless one of the client is kept."""
     answer = await edge.get("/v1/mailboxes", headers={"X-API-Key": API_KEY, "X-Request-Id": "mine-1"})

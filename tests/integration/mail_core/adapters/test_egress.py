@@ -64,6 +64,7 @@ class Names:
         return self.answers.pop(0)
 
 
+@pytest.mark.promise("quiet.egress")
 @pytest.mark.parametrize(
     "address",
     [
@@ -131,6 +132,7 @@ async def test_an_unsafe_link_is_refused_before_its_name_is_asked_for(url):
     assert (connected, names.asked) == ([], [])
 
 
+@pytest.mark.promise("quiet.egress")
 async def test_a_name_that_turns_private_after_the_check_is_connected_where_it_was_judged():
     """DNS rebinding has no second question to answer: the judged address is used."""
     names = Names((PUBLIC,), ("127.0.0.1",))
@@ -176,6 +178,7 @@ async def test_a_status_is_an_answer_and_nothing_follows_it(code):
     assert (len(host.requests), len(connected)) == (1, 1)
 
 
+@pytest.mark.promise("quiet.context")
 async def test_a_request_carries_nothing_about_us(monkeypatch):
     """No cookies, credentials, referrer, proxy or trace headers, even when a trace is being recorded."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")

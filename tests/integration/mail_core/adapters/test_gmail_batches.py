@@ -218,6 +218,7 @@ async def _whole_mailbox(gmail: Gmail) -> list[GmailMessageId]:
         token = page.next_page_token
 
 
+@pytest.mark.promise("once.mail")
 async def test_no_mail_is_lost_when_parts_of_batches_fail(sandbox: Sandbox):
     """A whole mailbox is read although scores of parts are throttled, broken or dropped on the way."""
     config = GoogleConfig(

@@ -242,6 +242,7 @@ async def test_bulk_changes_go_a_thousand_at_a_time():
     assert gmail.units_spent == 150
 
 
+@pytest.mark.promise("traces.private")
 async def test_google_gets_no_trace_header_and_the_trace_no_address():
     """A call is a span with method, status, attempts and units, and nothing about whose mail it is."""
     exporter = InMemorySpanExporter()
@@ -264,6 +265,7 @@ async def test_google_gets_no_trace_header_and_the_trace_no_address():
     assert not {"traceparent", "tracestate", "baggage", "cookie"} & set(asked.headers)
 
 
+@pytest.mark.promise("secrets.shown")
 async def test_nothing_secret_is_shown():
     """Grants, tokens and errors can be printed without giving anything away."""
     async with scripted_google() as scripted:

@@ -38,6 +38,7 @@ async def spend_all(
     return moments
 
 
+@pytest.mark.promise("once.quota")
 async def test_no_minute_holds_more_than_the_quota(ledger, clock):
     """Burst and refill together stay within the limit in any 60 seconds, for a scan of 1,000 messages."""
     moments = await spend_all(ledger, clock, 500, 40)
@@ -58,6 +59,7 @@ async def test_the_first_batch_goes_at_once(ledger, clock):
     assert waited == 0
 
 
+@pytest.mark.promise("once.quota")
 async def test_interactive_calls_go_before_background_ones(ledger, clock):
     """Who waits for an answer does not stand behind a scan."""
     await ledger.acquire(1_200, LATER)

@@ -32,6 +32,7 @@ async def test_the_request_is_the_multipart_form_of_the_standard():
     assert field.get_payload() == "One-Click"
 
 
+@pytest.mark.promise("quiet.redirects")
 @pytest.mark.parametrize(
     ("code", "state", "reason"),
     [
@@ -77,6 +78,7 @@ async def test_a_host_that_knows_neither_encoding_is_left_alone():
     assert (outcome.reason, len(host.requests)) == (AttemptReason.REJECTED, 2)
 
 
+@pytest.mark.promise("once.unknown")
 async def test_a_lost_answer_is_unknown_and_not_repeated():
     """The host may have acted before it hung up."""
 

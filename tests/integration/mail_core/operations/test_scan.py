@@ -1,14 +1,17 @@
 """What a scan reads, keeps, labels and reports."""
 
+import secrets
 import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from services.common.errors import AppError, unavailable
+from services.mail_core.adapters.operation_changes import PostgresOperationChanges
 from services.mail_core.domain.ids import TeamId
 from services.mail_core.domain.operation import OperationState, ScanReport
 from services.mail_core.domain.subscription import SubscriptionState
+from services.mail_core.operations.follow_operation import FollowOperation
 from services.mail_core.operations.look_at_mail import Page
 from services.mail_core.operations.scan_mailbox import ScanSettings
 from tests.integration.mail_core.operations.world import World, letter
@@ -23,6 +26,7 @@ def deliver(
         world.gmail.deliver(*letter(list_id, **changes).items(), labels=labels)
 
 
+@pytest.mark.promise("story.scan")
 async def test_first_scan_reads_triages_and_ranks_everything(world: World) -> None:
     """Counts by category add up, and the list with most messages comes first."""
     deliver(world, "small.news.example", 2)
@@ -35,6 +39,7 @@ async def test_first_scan_reads_triages_and_ranks_everything(world: World) -> No
     assert list(await world.subscriptions()) == ["big.news.example", "small.news.example"]
 
 
+@pytest.mark.promise("once.labels")
 async def test_labels_are_applied_once_to_what_was_triaged(world: World) -> None:
     """Every message of a category has its label; the others are untouched."""
     deliver(world, "ads.news.example", 3, labels=("INBOX", "CATEGORY_PROMOTIONS"))
@@ -64,6 +69,7 @@ async def test_second_scan_reads_only_what_is_new(world: World) -> None:
     assert (await world.subscriptions())["a.news.example"].message_count == 5
 
 
+@pytest.mark.promise("once.resync")
 async def test_forgotten_cursor_loses_and_repeats_nothing(world: World) -> None:
     """A 404 of history.list means a new listing in which known messages are not read again."""
     deliver(world, "a.news.example", 3)
@@ -75,6 +81,7 @@ async def test_forgotten_cursor_loses_and_repeats_nothing(world: World) -> None:
     assert (await world.subscriptions())["a.news.example"].message_count == 5
 
 
+@pytest.mark.promise("quiet.dry-run")
 async def test_dry_run_changes_and_stores_nothing(world: World) -> None:
     """It reports what a scan would find, and the next scan still finds it."""
     deliver(world, "ads.news.example", 2, labels=("INBOX", "CATEGORY_PROMOTIONS"))
@@ -87,6 +94,7 @@ async def test_dry_run_changes_and_stores_nothing(world: World) -> None:
     assert (await world.scan()).scanned_count == 2
 
 
+@pytest.mark.promise("once.partial")
 async def test_unreadable_message_makes_the_result_partial_and_is_read_next_time(world: World) -> None:
     """Nothing is dropped silently: the cursor stays until everything before it was read."""
     deliver(world, "a.news.example", 3)
@@ -100,6 +108,41 @@ async def test_unreadable_message_makes_the_result_partial_and_is_read_next_time
     assert (await world.subscriptions())["a.news.example"].message_count == 3
 
 
+@pytest.mark.parametrize("request_id", ["a\0", "a\n", "a b", "é", "x" * 129])
+async def test_impossible_request_id_is_a_typed_error(world: World, request_id: str) -> None:
+    """It starts nothing, and whoever looks for it finds nothing."""
+    with pytest.raises(AppError) as asked:
+        await world.ask.scan(world.call(), "me", request_id, dry_run=True, max_messages=0)
+    with pytest.raises(AppError) as looked:
+        await FollowOperation(world.store, PostgresOperationChanges("")).get(world.call(), "", request_id)
+    assert (asked.value.reason, looked.value.reason) == ("REQUEST_ID_INVALID", "OPERATION_NOT_FOUND")
+
+
+@pytest.mark.promise("quiet.untrusted")
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"From": "=?utf-7?Q?+2AA-?= <hello@news.example>"},
+        {"From": "=?unicode_escape?Q?=5Cud800?= <hello@news.example>"},
+        {"List_Id": "=?utf-7?Q?+2AA-?= <b.news.example>"},
+        {"List_Id": "b\0.news.example"},
+        {"List_Id": "", "Sender": "b\0@news.example", "List_Post": "<mailto:b\0@news.example>"},
+        {"List_Id": f"<{secrets.token_hex(4_000)}.news.example>"},
+        {"List_Id": "", "List_Post": f"<mailto:{secrets.token_hex(4_000)}@news.example>"},
+        {"List_Id": "", "From": f"<{secrets.token_hex(4_000)}@news.example>"},
+        {"List_Unsubscribe": "<mailto:b@news.example?subject=%00>, <https://news.example/\0>"},
+    ],
+)
+async def test_no_mail_can_stop_a_scan(world: World, headers: dict[str, str]) -> None:
+    """What a database cannot keep is no text: a scan that failed over it would fail for ever."""
+    world.gmail.deliver(*letter("b.news.example", **headers).items())
+    world.gmail.deliver(*letter("a.news.example").items())
+    report = await world.scan()
+    assert (report.scanned_count, report.failed_count, report.partial) == (2, 0, False)
+    assert "a.news.example" in await world.subscriptions()
+
+
+@pytest.mark.promise("once.partial")
 async def test_cut_short_listing_goes_on_next_time(world: World) -> None:
     """max_messages takes the newest first and says that it is partial."""
     deliver(world, "a.news.example", 5)
@@ -138,7 +181,7 @@ async def test_interrupted_scan_counts_nothing_twice(world: World) -> None:
     world.gmail.trouble = unavailable("GMAIL_DOWN", "Later.")
     with pytest.raises(AppError):
         await world.runner(world.team_id, operation.id, False)
-    assert (await world.operation(operation)).state is OperationState.RUNNING
+    assert (await world.operation(operation)).state is OperationState.QUEUED
     world.gmail.trouble = None
     done = await world.run_all()
     assert done.state is OperationState.SUCCEEDED
@@ -177,6 +220,18 @@ async def test_cancelled_scan_stops_and_keeps_what_it_had_done(world: World) -> 
     assert done.state is OperationState.CANCELLED
 
 
+async def test_cancelling_a_scan_that_waits_for_another_try_takes_effect_at_once(world: World) -> None:
+    """Nobody has to wait for the next try to see it cancelled."""
+    operation = await world.ask.scan(world.call(), "me", "", dry_run=False, max_messages=0)
+    world.gmail.trouble = unavailable("GMAIL_DOWN", "Later.")
+    with pytest.raises(AppError):
+        await world.runner(world.team_id, operation.id, False)
+    async with world.store.team(world.team_id) as records:
+        await records.operations.request_cancel(operation.id)
+    assert (await world.operation(operation)).state is OperationState.CANCELLED
+
+
+@pytest.mark.promise("once.request-id")
 async def test_same_request_id_is_the_same_operation(world: World) -> None:
     """Twice the same request is one operation, queued once; another request with its id is refused."""
     first = await world.ask.scan(world.call(), "me", "r-7", dry_run=False, max_messages=0)
@@ -200,6 +255,7 @@ async def test_unknown_mailbox_is_not_found(world: World, mailbox_id: str, reaso
         await world.ask.scan(world.call(), mailbox_id, "", dry_run=False, max_messages=0)
 
 
+@pytest.mark.promise("teams.ids")
 async def test_another_team_sees_nothing(world: World) -> None:
     """With the right ids in hand, another team finds no mailbox, operation or subscription."""
     deliver(world, "a.news.example")
@@ -213,6 +269,7 @@ async def test_another_team_sees_nothing(world: World) -> None:
         await world.ask.scan(stranger, mailboxes[0].id, "", dry_run=False, max_messages=0)
 
 
+@pytest.mark.promise("once.verified")
 async def test_silence_verifies_and_new_mail_shows_who_ignores(world: World) -> None:
     """48 h after acceptance: silent lists are verified, those that write on are ignored."""
     deliver(world, "quiet.news.example")

@@ -5,15 +5,17 @@ import asyncio
 import pytest
 
 from services.common.errors import AppError
+from services.mail_core.adapters.operation_changes import PostgresOperationChanges
 from services.mail_core.domain.attempt import one_click_answered, one_click_not_reached
 from services.mail_core.domain.ids import TeamId
-from services.mail_core.domain.operation import OperationState
+from services.mail_core.domain.operation import OperationState, UnsubscribeReport
 from services.mail_core.domain.subscription import SubscriptionState
+from services.mail_core.operations.follow_operation import FollowOperation
 from services.mail_core.operations.import_mailbox import ImportMailbox, StateFiles
 from services.mail_core.operations.look_at_mail import Page
 from tests.integration.mail_core.operations.world import TOKEN, World, letter
 
-A = "a.news.example"
+A, B = "a.news.example", "b.news.example"
 URL = f"https://news.example/u/{A}"
 
 
@@ -34,6 +36,7 @@ async def test_one_click_is_posted_once_and_accepted(world: World) -> None:
     assert [(a.state, a.http_status) for a in attempts] == [("accepted", 200)]
 
 
+@pytest.mark.promise("once.unsubscribe")
 async def test_second_request_does_not_post_again(world: World) -> None:
     """Another request for the same subscription finds it settled."""
     await scanned(world)
@@ -64,6 +67,7 @@ async def test_host_that_was_never_reached_may_be_asked_again(world: World) -> N
     assert second.outcomes[0].state is SubscriptionState.ACCEPTED
 
 
+@pytest.mark.promise("once.mailto")
 async def test_mailto_goes_out_once_from_the_address_that_the_list_knows(world: World) -> None:
     """RFC 6068 fields are honoured; the mail comes from the owner's own address."""
     await scanned(
@@ -82,6 +86,7 @@ async def test_mailto_goes_out_once_from_the_address_that_the_list_knows(world: 
     ]
 
 
+@pytest.mark.promise("once.unknown")
 async def test_lost_answer_to_a_mail_is_unknown_and_not_repeated(world: World) -> None:
     """The mail may have gone out."""
     await scanned(
@@ -94,6 +99,7 @@ async def test_lost_answer_to_a_mail_is_unknown_and_not_repeated(world: World) -
     assert len(world.gmail.sent) == 1
 
 
+@pytest.mark.promise("quiet.unqualified")
 @pytest.mark.parametrize(
     ("changes", "state", "reason"),
     [
@@ -119,6 +125,7 @@ async def test_what_does_not_qualify_is_not_contacted(
     assert (world.one_click.posted, world.gmail.sent) == ([], [])
 
 
+@pytest.mark.promise("quiet.dry-run")
 async def test_dry_run_sends_and_stores_nothing(world: World) -> None:
     """It says what would be done; the real request still does it."""
     await scanned(world)
@@ -133,6 +140,7 @@ async def test_dry_run_sends_and_stores_nothing(world: World) -> None:
     assert (await world.unsubscribe(A)).outcomes[0].state is SubscriptionState.ACCEPTED
 
 
+@pytest.mark.promise("once.unsubscribe")
 async def test_two_workers_that_race_post_once(world: World) -> None:
     """Two operations for one subscription run at once; the second sees the first one's claim."""
     await scanned(world)
@@ -150,6 +158,41 @@ async def test_two_workers_that_race_post_once(world: World) -> None:
     assert (await world.subscriptions())[A].state is SubscriptionState.ACCEPTED
 
 
+async def test_scan_that_is_writing_does_not_hold_up_a_claim(world: World) -> None:
+    """A claim refers to the mailbox that a scan has locked: waiting for each other would be a deadlock."""
+    await scanned(world)
+    known = (await world.subscriptions())[A]
+    asked = await world.ask.unsubscribe(world.call(), "me", "", [known.id], dry_run=False)
+    async with world.store.team(world.team_id) as scanning:
+        await scanning.subscriptions.record(known.mailbox_id, [], [])
+        async with asyncio.timeout(5), world.store.team(world.team_id) as asking:
+            locked = await asking.subscriptions.lock(known.id)
+            assert locked is not None
+            await asking.ledger.claim(locked, asked.id, locked.plan.method, world.now())
+
+
+async def test_cancelled_operation_tells_what_was_on_its_way(world: World) -> None:
+    """Somebody cancels between two answers: the second is waited for, and is part of the result."""
+    await scanned(world, {"list_id": A}, {"list_id": B})
+    held = {url: asyncio.Event() for url in (URL, f"https://news.example/u/{B}")}
+    world.one_click.held = held
+    known = await world.subscriptions()
+    await world.ask.unsubscribe(world.call(), "me", "", [known[A].id, known[B].id], dry_run=False)
+    operation = world.queue.queued[-1]
+    running = asyncio.create_task(world.runner(world.team_id, operation.id, True))
+    await _until(lambda: len(world.one_click.posted) == len(held))
+    await FollowOperation(world.store, PostgresOperationChanges("")).cancel(world.call(), operation.id)
+    held[f"https://news.example/u/{B}"].set()
+    await asyncio.wait([running], timeout=0.3)
+    held[URL].set()
+    await running
+    done = await world.operation(operation)
+    assert done.state is OperationState.CANCELLED
+    assert isinstance(done.result, UnsubscribeReport)
+    assert [o.state for o in done.result.outcomes] == ["accepted", "accepted"]
+
+
+@pytest.mark.promise("once.crash")
 async def test_worker_that_died_after_its_claim_leaves_unknown_and_posts_no_more(world: World) -> None:
     """The job runs again after a crash in the middle of the POST."""
     await scanned(world)
@@ -170,6 +213,7 @@ async def test_worker_that_died_after_its_claim_leaves_unknown_and_posts_no_more
     assert world.one_click.posted == [URL]
 
 
+@pytest.mark.promise("story.move")
 async def test_links_that_the_personal_agent_used_are_not_used_again(world: World) -> None:
     """`data/unsubscribed_methods.json` comes over with the mailbox."""
     await scanned(world)
@@ -181,6 +225,17 @@ async def test_links_that_the_personal_agent_used_are_not_used_again(world: Worl
     assert world.one_click.posted == []
 
 
+@pytest.mark.promise("once.unsubscribe")
+async def test_two_lists_that_share_a_link_are_ended_by_one_request(world: World) -> None:
+    """The claim is for the link as well as for the list, also when both are asked for at once."""
+    shared = {"List_Unsubscribe": f"<{URL}>"}
+    await scanned(world, {"list_id": A, **shared}, {"list_id": "b.news.example", **shared})
+    report = await world.unsubscribe(A, "b.news.example")
+    assert sorted(o.reason for o in report.outcomes) == ["ACCEPTED", "ALREADY_USED"]
+    assert world.one_click.posted == [URL]
+
+
+@pytest.mark.promise("teams.ids")
 async def test_unknown_and_foreign_subscriptions_are_not_found(world: World) -> None:
     """One unknown id refuses the whole request, and nothing is queued."""
     await scanned(world)
@@ -203,6 +258,7 @@ async def test_number_of_subscriptions_is_bounded(world: World, ids: list[str], 
         await world.ask.unsubscribe(world.call(), "me", "", ids, dry_run=False)
 
 
+@pytest.mark.promise("rights.mailboxes")
 async def test_narrowed_credential_cannot_reach_other_mailboxes(world: World) -> None:
     """A key for other mailboxes is refused this one."""
     from services.common.identity import Restrictions
@@ -216,6 +272,7 @@ async def test_narrowed_credential_cannot_reach_other_mailboxes(world: World) ->
     assert (await world.look.mailboxes(call, Page(0, "")))[0] == []
 
 
+@pytest.mark.promise("teams.rows")
 async def test_row_level_security_hides_rows_from_a_query_that_forgets_to_filter(world: World) -> None:
     """Without a team, and as another team, the tables are empty; nothing can be written for another."""
     import sqlalchemy as sa

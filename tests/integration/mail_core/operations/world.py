@@ -151,9 +151,10 @@ def letter(list_id: str, **changes: str) -> Mapping[str, str]:
         "List-Id": f"<{list_id}>",
         "List-Unsubscribe": f"<https://{domain}/u/{list_id}>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
-        "Authentication-Results": f"mx.google.com; dkim=pass header.i=@{domain} header.s=s1 header.b=abcdefgh",
-        "DKIM-Signature": f"v=1; a=rsa-sha256; d={domain}; s=s1; h=from:list-unsubscribe:list-unsubscribe-post;"
-        " bh=x; b=abcdefghij",
+        "Authentication-Results": f"mx.google.com;"
+        f" dkim=pass header.i=@{domain} header.s=s1 header.b=abcdefgh",
+        "DKIM-Signature": f"v=1; a=rsa-sha256; d={domain}; s=s1;"
+        " h=from:list-unsubscribe:list-unsubscribe-post; bh=x; b=abcdefghij",
     }
     renamed = {name.replace("_", "-"): value for name, value in changes.items()}
     return {name: value for name, value in (headers | renamed).items() if value}

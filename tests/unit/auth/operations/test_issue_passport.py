@@ -73,6 +73,7 @@ async def test_a_token_acts_for_the_default_team_with_its_own_scopes() -> None:
     assert (caller.team_id, caller.scopes) == (DEFAULT_TEAM_ID, {"mail:scan"})
 
 
+@pytest.mark.promise("revocation.bounded")
 async def test_a_passport_never_outlives_its_credential() -> None:
     """The contract's promise, for both kinds."""
     world = World()
@@ -84,6 +85,7 @@ async def test_a_passport_never_outlives_its_credential() -> None:
     assert token_passport.statement.expires_at == NOW + 7
 
 
+@pytest.mark.promise("rights.modes")
 @pytest.mark.parametrize(
     ("mode", "presented", "reason"),
     [

@@ -105,3 +105,15 @@ def test_a_domain_is_within_itself_and_its_parents_only():
 def test_printable_text_has_no_controls_and_no_direction_tricks():
     """A name with an RTL override must not rewrite the line that shows it."""
     assert printable("a\x00b\u202ec\n  d") == "a b c d"
+
+
+@pytest.mark.parametrize("field", ["a@.", "<a@ .>", "<a@..>"])
+def test_domain_of_dots_is_no_domain(field):
+    """Nothing is left of it in the comparable form."""
+    assert parse_address(field) is None
+
+
+def test_printable_text_can_be_kept():
+    """Halves of surrogate pairs have no UTF-8, so that a database would refuse the name."""
+    assert printable("a\ud800b") == "a b"
+    assert parse_address("<a\udfff@example.com>") is None

@@ -202,6 +202,7 @@ def test_working_hours_keep_to_the_wall_over_a_change_of_clocks():
     assert [each.start.hour for each in found] == [8, 7, 7]
 
 
+@pytest.mark.promise("story.intervals")
 @pytest.mark.parametrize(
     ("zone", "day"),
     [
@@ -258,6 +259,7 @@ REQUESTS = st.builds(
 )
 
 
+@pytest.mark.promise("story.intervals")
 @given(BUSY, REQUESTS, MINUTES)
 def test_suggestions_never_meet_busy_time_nor_each_other(busy, request_, now):
     """Two weeks around the change of clocks in Europe."""
@@ -281,6 +283,7 @@ def test_suggestions_never_meet_busy_time_nor_each_other(busy, request_, now):
     assert all(before.end <= after.start for before, after in pairwise(found))
 
 
+@pytest.mark.promise("input.times")
 @pytest.mark.parametrize(
     ("make", "reason", "field"),
     [

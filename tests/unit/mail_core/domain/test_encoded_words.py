@@ -1,5 +1,7 @@
 """RFC 2047 reading that no sender can break."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +30,8 @@ from services.mail_core.domain.encoded_words import decode_words, unfold
         ("=?utf-8?Q?open", "=?utf-8?Q?open"),
         ("=?idna?Q?=00?=", "\x00"),  # a codec that is no charset
         ("=?hex?Q?zz?=", "zz"),
+        ("=?utf-7?Q?+2AA-?=", "?"),  # half a surrogate pair, spelled out
+        ("=?unicode_escape?Q?=5Cud800?=", "?"),
     ],
 )
 def test_words_are_decoded_and_the_rest_is_kept(raw, text):
@@ -53,3 +57,11 @@ def test_unfolding_leaves_one_line(raw, text):
 def test_decoding_never_raises(raw):
     """Whatever a sender writes, a reader gets text."""
     assert isinstance(decode_words(raw), str)
+
+
+@pytest.mark.parametrize("charset", ["utf-7", "unicode_escape", "raw_unicode_escape", "punycode", "idna"])
+def test_a_charset_of_no_mail_costs_no_time(charset):
+    """A field of 64 KiB in a codec that is slow on purpose is read at once."""
+    started = time.perf_counter()
+    decode_words(f"=?{charset}?Q?{'a-' + 'zz' * 32_000}?=")
+    assert time.perf_counter() - started < 1

@@ -92,6 +92,8 @@ def test_the_post_header_has_one_value(value, is_valid):
         ("just words", None),
         ("<>", None),
         ("<a\x00b>", None),
+        ("a\x00.example", None),  # nor without brackets
+        ("<a\ud800.example>", None),
         ("<" + "a" * 300 + ">", None),
         ("a." * 200, None),
         ("", None),

@@ -59,6 +59,7 @@ def test_a_mailto_gives_one_safe_mail_or_a_reason(uri, mailto):
 WORDS = st.text(alphabet=st.sampled_from("abc+-._~ %&=?,@éß\r\n\x00:;"), max_size=12)
 
 
+@pytest.mark.promise("once.mailto")
 @given(WORDS, WORDS, st.sampled_from(["subject", "Subject", "body", "cc", "to"]))
 def test_parsing_never_raises_and_never_lets_a_line_break_into_a_header(path, value, name):
     """Whatever a sender writes, To and Subject stay on one line."""

@@ -15,7 +15,7 @@ from services.mail_core.domain.state_files import targets_in
         (" \n", set()),
         ("{}", set()),
         ('["https://a.example/u", "https://a.example/u", "no link", 1, null]', {"https://a.example/u"}),
-        ('{"mailto:stop@a.example": {"method": "mailto"}}', {"mailto:stop@a.example"}),
+        ('{"mailto:stop@a.example": {"method": "mailto"}}', {"mailto\nstop@a.example\nunsubscribe\n"}),
         ('{"x": [{"link": "HTTP://a.example"}]}', {"HTTP://a.example"}),
         (json.dumps(["https://a.example/" + "a" * 9000]), set()),  # longer than any real link
     ],

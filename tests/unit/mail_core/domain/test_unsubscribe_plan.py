@@ -32,6 +32,7 @@ def planned(fields, labels=(), policy=CLOSED, receiver=GMAIL):
     return plan(Headers.of(fields), labels, policy, receiver)
 
 
+@pytest.mark.promise("once.qualify")
 def test_one_click_qualifies_when_every_condition_holds():
     """RFC 8058: one https link, the Post header, a valid signature over both fields."""
     found = planned(one_click_fields())
@@ -83,6 +84,7 @@ UNQUALIFIED = [
 ]
 
 
+@pytest.mark.promise("once.qualify")
 @pytest.mark.parametrize(("fields", "reason"), UNQUALIFIED)
 def test_what_does_not_qualify_is_never_posted_to(fields, reason):
     """One row per condition of RFC 8058; the person gets the page, and the reason."""
