@@ -48,9 +48,14 @@ class HeldPassport:
 
 
 class PassportBroker:
-    """Turns credentials into passports. Those whose roots are revoked are dropped at once."""
+    """Turns credentials into passports. Those whose roots are revoked are dropped at once.
 
-    def __init__(self, channel: Channel) -> None:
+    `resource` is the canonical URI of this edge: access tokens made for another are refused, and without one
+    every access token is.
+    """
+
+    def __init__(self, channel: Channel, *, resource: str = "") -> None:
+        self._resource = resource
         self._auth = auth_pb2_grpc.AuthServiceStub(channel)
         self._revoked = RevokedSubjects()
         self._revoked.on_change(self._drop_void)
@@ -84,7 +89,7 @@ class PassportBroker:
 
     async def _ask(self, credential: Credential, audience: str, key: tuple[bytes, str]) -> HeldPassport:
         try:
-            request = auth_pb2.IssuePassportRequest(audience=audience)
+            request = auth_pb2.IssuePassportRequest(audience=audience, resource=self._resource)
             setattr(request, credential.kind, credential.secret)
             response = await self._auth.IssuePassport(request)
             held = _held(response.passport)

@@ -37,7 +37,7 @@ async def serve(
     mail_core = Channel(settings.mail_core_address, MAIL_CORE, tls)
     recorder = AuditRecorder(SERVICE, auth_pb2_grpc.AuditServiceStub(auth).AppendEvents)
     limiter = EdgeLimiter(windows_of(settings), settings, recorder.limit_hit)
-    broker = PassportBroker(auth)
+    broker = PassportBroker(auth, resource=settings.public_url)
     try:
         async with broker.following(), recorder.recording():
             await _serve(

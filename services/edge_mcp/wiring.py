@@ -109,7 +109,7 @@ async def serving(settings: McpSettings) -> AsyncIterator[str]:
     Draining tells tools that wait for an operation to answer with what they know.
     """
     backends, stopping = connect(settings), asyncio.Event()
-    broker = PassportBroker(backends.auth)
+    broker = PassportBroker(backends.auth, resource=settings.mcp_resource_server_url or settings.public_url)
     recorder = AuditRecorder(SERVICE, auth_pb2_grpc.AuditServiceStub(backends.auth).AppendEvents)
     limiter = EdgeLimiter(windows_of(settings), settings, recorder.limit_hit)
     app = build_app(settings, backends, broker, limiter, stopping, recorder=recorder)

@@ -56,7 +56,7 @@ def build_app(settings: RestSettings, backends: Backends) -> web.Application:
     audit = auth_pb2_grpc.AuditServiceStub(backends.auth)
     recorder = AuditRecorder(SERVICE, audit.AppendEvents)
     limiter = EdgeLimiter(windows_of(settings), settings, recorder.limit_hit)
-    broker = PassportBroker(backends.auth)
+    broker = PassportBroker(backends.auth, resource=settings.public_url)
     gate = Gate(
         SERVICE,
         broker,
