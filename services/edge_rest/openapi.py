@@ -68,7 +68,9 @@ def _schemas() -> Json:
     bodies = [(route.body, "validation") for route in ROUTES if route.body]
     shapes: list[tuple[type[BaseModel], JsonSchemaMode]]
     shapes = [(route.shape, "serialization") for route in ROUTES if route.shape]
-    _, made = models_json_schema([*bodies, *shapes], ref_template=SCHEMAS + "{model}", schema_generator=_Untitled)
+    _, made = models_json_schema(
+        [*bodies, *shapes], ref_template=SCHEMAS + "{model}", schema_generator=_Untitled
+    )
     return {**component_schemas(answers, SCHEMAS), **made["$defs"], "Problem": PROBLEM_SCHEMA}
 
 
