@@ -39,7 +39,7 @@ _SCALAR_SCHEMAS: Mapping[int, JsonObject] = {
 def to_dict(message: Message) -> JsonObject:
     """Render a message in the shape that the module's docstring describes.
 
-    Raises TypeError for a message with a kind of field that no contract of ours uses: other maps, bytes, floats.
+    Raises TypeError for a message with a field that no contract of ours has: other maps, bytes, floats.
     """
     return _renderer(type(message))(message)
 
