@@ -50,7 +50,7 @@ class Backends:
         mail_core = Channel(settings.mail_core_address, MAIL_CORE, tls)
         recorder = AuditRecorder(edge, auth_pb2_grpc.AuditServiceStub(auth).AppendEvents)
         limiter = EdgeLimiter(windows_of(settings), settings, recorder.limit_hit)
-        broker = PassportBroker(auth)
+        broker = PassportBroker(auth, resource=settings.resource)
         gate = Gate(
             edge,
             broker,

@@ -49,10 +49,17 @@ class HeldPassport:
 
 
 class PassportBroker:
-    """Turns credentials into passports. Those whose roots are revoked are dropped at once."""
+    """Turns credentials into passports. Those whose roots are revoked are dropped at once.
 
-    def __init__(self, channel: Channel, clock: Callable[[], float] = time.time) -> None:
+    `resource` is the canonical URI of this edge: access tokens made for another are refused, and without one
+    every access token is.
+    """
+
+    def __init__(
+        self, channel: Channel, *, resource: str = "", clock: Callable[[], float] = time.time
+    ) -> None:
         """Ask auth by `channel`. `clock` gives unix time in seconds."""
+        self._resource = resource
         self._auth = auth_pb2_grpc.AuthServiceStub(channel)
         self._revoked = RevokedSubjects()
         self._revoked.on_change(self._drop_void)
@@ -93,7 +100,7 @@ class PassportBroker:
 
     async def _ask(self, credential: Credential, audience: str, key: tuple[bytes, str]) -> HeldPassport:
         try:
-            request = auth_pb2.IssuePassportRequest(audience=audience)
+            request = auth_pb2.IssuePassportRequest(audience=audience, resource=self._resource)
             setattr(request, credential.kind, credential.secret)
             with _without_deadline():
                 response = await self._auth.IssuePassport(request)

@@ -5,7 +5,8 @@ All edges show messages in this one shape. A renderer is compiled once for each 
 
 The shape: field names as in the proto; enums as lower-case words without their prefix (`ONE_CLICK` is
 `"one_click"`, `UNSPECIFIED` is null); timestamps as RFC 3339 in UTC with milliseconds; 64-bit integers as
-numbers; repeated fields as arrays; messages, timestamps and oneof members that are unset as null.
+numbers; repeated fields as arrays; maps of text to text as objects; messages,
+timestamps and oneof members that are unset as null.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,7 +39,7 @@ _SCALAR_SCHEMAS: Mapping[int, JsonObject] = {
 def to_dict(message: Message) -> JsonObject:
     """Render a message in the shape that the module's docstring describes.
 
-    Raises TypeError for a message with a kind of field that no contract of ours uses (maps, bytes, floats).
+    Raises TypeError for a message with a field that no contract of ours has: other maps, bytes, floats.
     """
     return _renderer(type(message))(message)
 
@@ -85,6 +86,8 @@ def _renderer(message_type: type[Message]) -> Render:
 
 
 def _reader(field: FieldDescriptor) -> Render:
+    if _is_text_map(field):
+        return _map_reader(attrgetter(field.name))
     get, render = attrgetter(field.name), _value_renderer(field)
     if field.is_repeated:
         return _list_reader(get, render)
@@ -97,6 +100,17 @@ def _list_reader(get: Render, render: Render | None) -> Render:
     if render is None:
         return lambda message: list(get(message))
     return lambda message: [render(item) for item in get(message)]
+
+
+def _map_reader(get: Render) -> Render:
+    return lambda message: dict(sorted(get(message).items()))
+
+
+def _is_text_map(field: FieldDescriptor) -> bool:
+    entry = field.message_type
+    if entry is None or not entry.GetOptions().map_entry:
+        return False
+    return all(part.type == FieldDescriptor.TYPE_STRING for part in entry.fields)
 
 
 def _optional_reader(name: str, get: Render, render: Render | None) -> Render:
@@ -158,7 +172,11 @@ def _reachable(descriptors: Iterable[Descriptor]) -> Iterator[Descriptor]:
             continue
         seen.add(descriptor.full_name)
         yield descriptor
-        waiting.extend(field.message_type for field in descriptor.fields if field.message_type)
+        waiting.extend(
+            field.message_type
+            for field in descriptor.fields
+            if field.message_type is not None and not _is_text_map(field)
+        )
 
 
 def _message_schema(descriptor: Descriptor, ref_prefix: str) -> JsonObject:
@@ -172,6 +190,9 @@ def _message_schema(descriptor: Descriptor, ref_prefix: str) -> JsonObject:
 
 
 def _field_schema(field: FieldDescriptor, ref_prefix: str) -> JsonObject:
+    if _is_text_map(field):
+        shape = {"type": "object", "additionalProperties": {"type": "string"}}
+        return {**shape, **_described(field.full_name)}
     value = _value_schema(field, ref_prefix)
     if field.is_repeated:
         value = {"type": "array", "items": value}

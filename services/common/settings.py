@@ -97,6 +97,11 @@ class EdgeSettings(TlsSettings, LimitSettings):
     max_body_bytes: Annotated[int, Field(ge=1_024, le=64 * 1024 * 1024)] = 1024 * 1024
     request_timeout_s: Annotated[float, Field(ge=1, le=600)] = 30.0
 
+    @property
+    def resource(self) -> str:
+        """The canonical URI of this edge, which access tokens name as their audience (RFC 8707). May be empty."""
+        return self.public_url
+
 
 DatabaseUrl = Annotated[str, Field(pattern="^postgres(ql)?://")]
 

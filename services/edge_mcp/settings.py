@@ -1,6 +1,6 @@
 """What the MCP edge reads from its environment."""
 
-from typing import Annotated
+from typing import Annotated, override
 from urllib.parse import urlsplit
 
 from mcp.server.transport_security import TransportSecuritySettings
@@ -19,6 +19,11 @@ class McpSettings(EdgeSettings):
     mcp_allowed_origins: CommaSeparated = ()
     mcp_resource_server_url: str = ""
     mcp_operation_wait_s: Annotated[float, Field(ge=0, le=600)] = 55.0
+
+    @property
+    @override
+    def resource(self) -> str:
+        return self.mcp_resource_server_url or self.public_url
 
     def transport_security(self) -> TransportSecuritySettings:
         """Say which Host and Origin headers are served: loopback, our public names, and those configured."""

@@ -27,12 +27,24 @@ Instant = Annotated[
 ]
 
 
+class Limits(BaseModel):
+    requests_per_minute: int
+    team_requests_per_minute: int
+    max_keys: int
+    max_mailboxes: int
+    max_inboxes: int
+
+
 class Team(BaseModel):
     id: str
     name: str
+    plan: str
+    limits: Limits
+    create_time: str | None
+    disable_time: str | None
 
 
-class Limits(BaseModel):
+class Restrictions(BaseModel):
     read_only: bool
     label_prefix: str
     mailbox_ids: list[str]
@@ -44,7 +56,8 @@ class CallerOut(BaseModel):
     key_id: str
     credential_kind: str
     scopes: list[str]
-    restrictions: Limits
+    restrictions: Restrictions
+    roots: list[str]
 
 
 class Me(BaseModel):

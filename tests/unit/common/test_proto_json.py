@@ -46,6 +46,9 @@ def filled(draw, message_type) -> Message:
 
 
 def _fill(draw, message, field):
+    if field.message_type and field.message_type.GetOptions().map_entry:
+        getattr(message, field.name).update(draw(st.dictionaries(st.text(), st.text(), max_size=2)))
+        return
     values = draw(st.lists(_values(field), max_size=2 if field.is_repeated else 1))
     if field.is_repeated:
         getattr(message, field.name).extend(values)
@@ -141,7 +144,7 @@ def test_instants_are_utc_with_milliseconds(seconds, nanos, text):
 def test_oneof_members_show_which_one_is_set():
     """A scalar of a oneof is null when unset, and itself when set to its zero value."""
     shown = proto_json.to_dict(auth_pb2.IssuePassportRequest(bearer=""))
-    assert shown == {"api_key": None, "bearer": "", "audience": ""}
+    assert shown == {"api_key": None, "bearer": "", "audience": "", "resource": ""}
 
 
 def test_schema_carries_the_words_of_the_contract():
@@ -187,7 +190,7 @@ def test_two_messages_of_one_name_are_refused():
 
 @pytest.mark.parametrize("message", [struct_pb2.Struct(), descriptor_pb2.UninterpretedOption()])
 def test_kinds_of_field_without_a_shape_are_refused(message):
-    """Maps, bytes and floats have no agreed shape: better no answer than a guessed one."""
+    """Maps of other things, bytes and floats have no agreed shape: better no answer than a guessed one."""
     with pytest.raises(TypeError, match="not shown as JSON"):
         proto_json.to_dict(message)
 

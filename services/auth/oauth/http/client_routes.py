@@ -71,12 +71,14 @@ class ClientRoutes:
     async def introspection(self, request: web.Request) -> web.Response:
         """Say what a token is worth."""
         form = await form_of(request)
-        return web.json_response(await self.introspect(form.require("token"), credentials_of(request, form)))
+        shown = credentials_of(request, form)
+        return web.json_response(await self.introspect(form.require("token"), shown))
 
     async def revocation(self, request: web.Request) -> web.Response:
         """Take a token back."""
         form = await form_of(request)
-        await self.revoke(form.require("token"), credentials_of(request, form))
+        shown = credentials_of(request, form)
+        await self.revoke(form.require("token"), shown)
         return web.Response()
 
 
