@@ -116,7 +116,7 @@ class Subscriptions(Protocol):
 
 
 class Ledger(Protocol):
-    """The attempts to end subscriptions (DESIGN D6)."""
+    """The attempts to end subscriptions (ADR 0006)."""
 
     async def claim(
         self, subscription: Subscription, operation_id: OperationId, method: Method, now: datetime

@@ -1,4 +1,4 @@
-"""The ledger of attempts in PostgreSQL (DESIGN D6)."""
+"""The ledger of attempts in PostgreSQL (ADR 0006)."""
 
 import hashlib
 import uuid
