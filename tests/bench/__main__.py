@@ -30,7 +30,7 @@ def main() -> None:
         console = Console(width=_COLUMNS)
     plan = Plan(options.rounds, options.seconds, options.connections)
     with tempfile.TemporaryDirectory(prefix="mailwarden-bench-") as folder:
-        os.chmod(folder, 0o711)  # PostgreSQL may run as another account
+        Path(folder).chmod(0o711)  # PostgreSQL may run as another account
         _run(Path(folder), plan, console)
 
 
@@ -46,7 +46,9 @@ def _run(folder: Path, plan: Plan, console: Console) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement; default: %(default)s")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="of each measurement; default: %(default)s"
+    )
     parser.add_argument("--connections", type=int, default=32, help="default: %(default)s")
     if hasattr(os, "sched_setaffinity"):
         parser.add_argument("--one-cpu", action="store_true", help="everything on one processor")
