@@ -22,6 +22,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.mail.v1.resources_pb2 import Operation, OperationKind, OperationState
 from services.common.errors import AppError
+from services.common.following import is_final
 from services.common.proto_json import enum_words, to_dict
 from services.edge_a2a.actions import EXECUTE_UNSUBSCRIBE, SCAN_MAILBOX, Action
 from services.edge_a2a.summaries import summary_of
@@ -124,11 +125,6 @@ def is_waiting(task: Task) -> bool:
     return task.status.state in WAITING_STATES
 
 
-def is_final_operation(operation: Operation) -> bool:
-    """Whether an operation has ended, one way or another."""
-    return _STATES[operation.state] in FINAL_STATES
-
-
 def opening(task: Task) -> Task:
     """Give the task as a stream begins with it: at work, without what later events will bring."""
     first = Task()
@@ -177,7 +173,7 @@ def _artifact(action: Action, result: protobuf.Message) -> Artifact:
 
 def _artifacts_of(operation: Operation) -> list[Artifact]:
     kind = operation.WhichOneof("result")
-    if kind is None or not is_final_operation(operation):
+    if kind is None or not is_final(operation):
         return []
     return [_artifact(_ACTION_OF_KIND[operation.kind], getattr(operation, kind))]
 
@@ -187,7 +183,7 @@ def _words_about(operation: Operation) -> list[Part]:
         error = operation.error
         data = {"reason": error.reason, "message": error.message, "operation_id": operation.id}
         return [text_part(error.message), data_part(data)]
-    if is_final_operation(operation) or not operation.HasField("progress"):
+    if is_final(operation) or not operation.HasField("progress"):
         return []
     progress = operation.progress
     total = f" of {progress.total}" if progress.total else ""
