@@ -22,7 +22,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.mail.v1.resources_pb2 import Operation, OperationKind, OperationState
 from services.common.errors import AppError
-from services.common.following import is_final
+from services.common.following import is_final as is_final_operation
 from services.common.proto_json import enum_words, to_dict
 from services.edge_a2a.actions import EXECUTE_UNSUBSCRIBE, SCAN_MAILBOX, Action
 from services.edge_a2a.summaries import summary_of
@@ -173,7 +173,7 @@ def _artifact(action: Action, result: protobuf.Message) -> Artifact:
 
 def _artifacts_of(operation: Operation) -> list[Artifact]:
     kind = operation.WhichOneof("result")
-    if kind is None or not is_final(operation):
+    if kind is None or not is_final_operation(operation):
         return []
     return [_artifact(_ACTION_OF_KIND[operation.kind], getattr(operation, kind))]
 
@@ -183,7 +183,7 @@ def _words_about(operation: Operation) -> list[Part]:
         error = operation.error
         data = {"reason": error.reason, "message": error.message, "operation_id": operation.id}
         return [text_part(error.message), data_part(data)]
-    if is_final(operation) or not operation.HasField("progress"):
+    if is_final_operation(operation) or not operation.HasField("progress"):
         return []
     progress = operation.progress
     total = f" of {progress.total}" if progress.total else ""
