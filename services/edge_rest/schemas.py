@@ -83,10 +83,6 @@ class SubscriptionsQuery(PageQuery):
     )
 
 
-class NoQuery(_Shape):
-    """Query of a route that takes none."""
-
-
 class ScanBody(_Shape):
     """What a scan may be told."""
 

@@ -26,6 +26,7 @@ from services.mail_core.domain.records import (
     Subscription,
 )
 from services.mail_core.domain.subscription import SubscriptionState
+from services.mail_core.domain.target import TargetUse
 from services.mail_core.domain.unsubscribe_plan import Method
 
 
@@ -157,7 +158,7 @@ class Ledger(Protocol):
         """Give a target back that was not reached, so that it can be tried again."""
         ...
 
-    async def import_used(self, mailbox_id: MailboxId, targets: Collection[str], use: str) -> int:
+    async def import_used(self, mailbox_id: MailboxId, targets: Collection[str], use: TargetUse) -> int:
         """Take over targets that an earlier system used; gives how many are new."""
         ...
 

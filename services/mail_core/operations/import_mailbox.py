@@ -6,12 +6,10 @@ from services.common.errors import invalid
 from services.mail_core.domain.ids import TeamId
 from services.mail_core.domain.records import Mailbox
 from services.mail_core.domain.state_files import targets_in
+from services.mail_core.domain.target import TargetUse
 from services.mail_core.operations.google_grants import GoogleGrants
 from services.mail_core.operations.mailbox_access import is_uuid
 from services.mail_core.storage import Store
-
-UNSUBSCRIBED = "unsubscribed"
-SHOWN = "shown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +48,6 @@ class ImportMailbox:
         sealed = self.grants.seal(files.token_json, TeamId(team_id))
         async with self.store.team(TeamId(team_id)) as records:
             mailbox, is_replaced = await records.mailboxes.connect(profile.email_address.lower(), sealed)
-            count = await records.ledger.import_used(mailbox.id, unsubscribed, UNSUBSCRIBED)
-            await records.ledger.import_used(mailbox.id, shown, SHOWN)
+            count = await records.ledger.import_used(mailbox.id, unsubscribed, TargetUse.UNSUBSCRIBED)
+            await records.ledger.import_used(mailbox.id, shown, TargetUse.SHOWN)
         return Imported(mailbox, is_replaced, count)
