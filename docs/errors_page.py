@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -89,6 +90,7 @@ COMPUTED: Final = tuple(
 Texts = Mapping[str, ast.expr]
 
 
+@cache
 def raised_in(*folders: str) -> list[Raised]:
     """Find every reason that the code of these folders raises."""
     files = sorted(file for folder in folders for file in (ROOT / folder).rglob("*.py"))
@@ -199,6 +201,7 @@ def _named(text: str, method: str) -> Iterator[Named]:
             yield Named(word[0], kind, method)
 
 
+@cache
 def page() -> str:
     """Write the page."""
     raised = [*raised_in(*BACKENDS, *RIMS), *COMPUTED]

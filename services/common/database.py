@@ -1,4 +1,4 @@
-"""PostgreSQL for one service, with the tenant set in every transaction (DESIGN D2).
+"""PostgreSQL for one service, with the tenant set in every transaction (ADR 0010).
 
 Row-level security is on for every table. A transaction that names no team sees no team's rows: a query
 that forgets to filter returns nothing instead of somebody else's mail.

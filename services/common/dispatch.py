@@ -1,4 +1,4 @@
-"""What happens to every RPC before and after its handler, free of any transport (DESIGN D13).
+"""What happens to every RPC before and after its handler, free of any transport.
 
 The order is: request id and trace, peer, deadline, passport, scope, read-only; then the handler; then
 one log line and one measurement. A transport hands in an `Envelope` and gets an answer or an

@@ -33,10 +33,10 @@ OPTIONS: Final = (
     ("grpc.absolute_max_metadata_size", 2 * MAX_METADATA_BYTES),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    # A peer that was restarted is found again within moments, not after two minutes.
+    # A peer that was restarted is found again before the retries of a call are used up.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.lb_policy_name", "round_robin"),
 )
 MAX_TRIES: Final = 4

@@ -1,4 +1,4 @@
-"""Who is calling, and how a backend convinces itself of it (DESIGN D1).
+"""Who is calling, and how a backend convinces itself of it (ADR 0002).
 
 A passport is a compact JWS: EdDSA, `typ` = `passport+jwt`, `aud` = the backend. Auth writes it from a
 `Caller`, backends read it back into one; both directions live here so that they cannot drift.

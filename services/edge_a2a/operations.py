@@ -10,17 +10,17 @@ from typing import Any, Final
 from protos.mail.v1 import mail_pb2
 from protos.mail.v1.resources_pb2 import Operation
 from services.common.errors import AppError, Kind, internal, invalid
+from services.common.following import is_final, states_of
 from services.common.telemetry import get_logger
 from services.edge_a2a.messages import Asked
 from services.edge_a2a.task_store import Owner
-from services.edge_a2a.tasks import is_final_operation
 
 _TASKS: Final = uuid.UUID("6d0b3c0e-62b7-5d0e-9a53-0a5f3d1f7c11")
 _CONTEXTS: Final = uuid.UUID("c1a0f0a4-5a0c-5f6e-8b6b-3b7d1b3f6f52")
 _PLAIN_CONTEXT: Final = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
 _PLAIN_TASK: Final = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 _NOT_VISIBLE: Final = frozenset({Kind.NOT_FOUND, Kind.PERMISSION_DENIED, Kind.INVALID_ARGUMENT})
-_RESUME_DELAYS_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0, 5.0, 5.0, 5.0)
+_PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0, 5.0, 5.0, 5.0)
 """How long a watch waits for a core that went away, about 25 s in all: longer than a restart takes."""
 
 
@@ -105,20 +105,8 @@ class Operations:
             seen.put_nowait(None)
 
     async def _follow(self, operation: Operation, seen: asyncio.Queue[Operation | AppError | None]) -> None:
-        last, tries = operation, 0
-        while not is_final_operation(last):
-            try:
-                async with aclosing(self._mail.WatchOperation(_same(last))) as states:
-                    async for last in states:
-                        tries = 0
-                        seen.put_nowait(last)
-            except AppError as error:
-                if error.kind is not Kind.UNAVAILABLE or tries >= len(_RESUME_DELAYS_S):
-                    raise
-            if not is_final_operation(last):
-                await asyncio.sleep(_RESUME_DELAYS_S[min(tries, len(_RESUME_DELAYS_S) - 1)])
-                tries += 1
-
-
-def _same(operation: Operation) -> mail_pb2.WatchOperationRequest:
-    return mail_pb2.WatchOperationRequest(id=operation.id)
+        if is_final(operation):
+            return
+        async with aclosing(states_of(self._mail, operation.id, _PAUSES_S, is_known=True)) as states:
+            async for state in states:
+                seen.put_nowait(state)

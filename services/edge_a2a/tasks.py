@@ -22,6 +22,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.mail.v1.resources_pb2 import Operation, OperationKind, OperationState
 from services.common.errors import AppError
+from services.common.following import is_final as is_final_operation
 from services.common.proto_json import enum_words, to_dict
 from services.edge_a2a.actions import EXECUTE_UNSUBSCRIBE, SCAN_MAILBOX, Action
 from services.edge_a2a.summaries import summary_of
@@ -122,11 +123,6 @@ def is_final(task: Task) -> bool:
 def is_waiting(task: Task) -> bool:
     """Whether the task waits for a message of the client."""
     return task.status.state in WAITING_STATES
-
-
-def is_final_operation(operation: Operation) -> bool:
-    """Whether an operation has ended, one way or another."""
-    return _STATES[operation.state] in FINAL_STATES
 
 
 def opening(task: Task) -> Task:

@@ -5,7 +5,7 @@ from typing import Final
 from protos.mail.v1 import resources_pb2
 from services.common.context import current_call
 from services.common.errors import AppError, Kind
-from services.edge_mcp.operations import is_finished
+from services.common.following import is_final
 from services.edge_mcp.outputs import Output
 from services.edge_mcp.tool import Answer
 from services.edge_mcp.tool_errors import error_content, error_text
@@ -18,7 +18,7 @@ def operation_answer(
 ) -> Answer:
     """Render an operation. A failed one is an error that carries, as `operation`, what it had done."""
     structured = output.render(operation)
-    if not is_finished(operation):
+    if not is_final(operation):
         return Answer(_still_running(operation, tool), structured)
     report = report_text if operation.WhichOneof("result") else _NO_REPORT
     if operation.state == resources_pb2.OPERATION_STATE_CANCELLED:

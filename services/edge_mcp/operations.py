@@ -8,32 +8,25 @@ with the same request id goes on watching.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from protos.mail.v1 import mail_pb2, mail_pb2_grpc, resources_pb2
+from protos.mail.v1 import mail_pb2_grpc, resources_pb2
 from services.common.errors import AppError
+from services.common.following import is_final, states_of
 from services.edge_mcp.tool import ReportProgress
 
 Operation = resources_pb2.Operation
 
-_FINAL: Final = frozenset(
-    {
-        resources_pb2.OPERATION_STATE_SUCCEEDED,
-        resources_pb2.OPERATION_STATE_FAILED,
-        resources_pb2.OPERATION_STATE_CANCELLED,
-    }
-)
-_RETRY_DELAYS_S: Final = (0.2, 0.6, 1.8)
+_PAUSES_S: Final = (0.2, 0.6, 1.8)
 """Waits before watching again after the backend was lost. A change seen in between starts them anew."""
 
 
 @dataclass(slots=True)
 class _Seen:
     operation: Operation
-    losses: int = 0
 
 
 class Operations:
@@ -55,7 +48,7 @@ class Operations:
         """
         operation = await start(request)
         await report(operation)
-        if is_finished(operation):
+        if is_final(operation):
             return operation
         try:
             return await self._follow(operation, report)
@@ -79,31 +72,10 @@ class Operations:
         return seen.operation
 
     async def _watch(self, seen: _Seen, report: ReportProgress) -> None:
-        while not is_finished(seen.operation):
-            try:
-                await self._watch_once(seen, report)
-            except AppError as error:
-                if not error.mapped.retryable or seen.losses >= len(_RETRY_DELAYS_S):
-                    raise
-            if seen.losses >= len(_RETRY_DELAYS_S):
-                return
-            await asyncio.sleep(0 if is_finished(seen.operation) else _RETRY_DELAYS_S[seen.losses])
-            seen.losses += 1
-
-    async def _watch_once(self, seen: _Seen, report: ReportProgress) -> None:
-        request = mail_pb2.WatchOperationRequest(id=seen.operation.id)
-        stream = cast("AsyncIterator[Operation]", self._mail.WatchOperation(request))
-        async with aclosing(stream) as changes:  # type: ignore[type-var]
-            async for operation in changes:
-                seen.operation, seen.losses = operation, 0
+        async with aclosing(states_of(self._mail, seen.operation.id, _PAUSES_S, is_known=True)) as states:
+            async for operation in states:
+                seen.operation = operation
                 await report(operation)
-                if is_finished(operation):
-                    return
-
-
-def is_finished(operation: Operation) -> bool:
-    """Whether nothing of the operation will change any more."""
-    return operation.state in _FINAL
 
 
 def _with_the_way_on(error: AppError, operation: Operation) -> AppError:

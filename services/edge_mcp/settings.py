@@ -1,6 +1,6 @@
 """What the MCP edge reads from its environment."""
 
-from typing import Annotated, override
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from mcp.server.transport_security import TransportSecuritySettings
@@ -21,8 +21,8 @@ class McpSettings(EdgeSettings):
     mcp_operation_wait_s: Annotated[float, Field(ge=0, le=600)] = 55.0
 
     @property
-    @override
     def resource(self) -> str:
+        """The canonical URI of the MCP endpoint. May be empty."""
         return self.mcp_resource_server_url or self.public_url
 
     def transport_security(self) -> TransportSecuritySettings:

@@ -2,32 +2,23 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
 
-from protos.mail.v1 import mail_pb2, resources_pb2
-from services.common.errors import AppError, Kind, exhausted, internal, unavailable
+from protos.mail.v1 import resources_pb2
+from services.common.errors import AppError, exhausted, internal, unavailable
+from services.common.following import is_final, states_of
 from services.common.proto_json import to_dict
 from services.common.telemetry import get_logger
 
-FINAL_STATES: Final = frozenset(
-    {
-        resources_pb2.OPERATION_STATE_SUCCEEDED,
-        resources_pb2.OPERATION_STATE_FAILED,
-        resources_pb2.OPERATION_STATE_CANCELLED,
-    }
-)
 CONTENT_TYPE: Final = "text/event-stream"
 _RECONNECT_MS: Final = 2_000
-_PATIENCE_S: Final = 60.0
-"""How long the mail core may stay away before a stream that has begun is given up."""
-_PAUSE_S: Final = 0.5
-# The core ends its streams when it is restarted; by gRPC that reads as one of these.
-_PASSING: Final = frozenset({Kind.UNAVAILABLE, Kind.CANCELLED, Kind.DEADLINE_EXCEEDED})
+_PAUSES_S: Final = (0.5,) * 120
+"""For how long, some 60 s, the mail core may stay away before a stream that has begun is given up."""
 
 
 class Feed:
@@ -38,9 +29,8 @@ class Feed:
 
     def __init__(self, mail: Any, operation_id: str) -> None:
         self._mail = mail
-        self._request = mail_pb2.WatchOperationRequest(id=operation_id)
+        self._operation_id = operation_id
         self._latest: resources_pb2.Operation | None = None
-        self._heard_at = time.monotonic()
         self._failure: AppError | None = None
         self._is_closed = False
         self._news = asyncio.Event()
@@ -60,7 +50,7 @@ class Feed:
             while not self._is_closed:
                 operation = await self._next(heartbeat_s)
                 yield operation
-                if operation is not None and operation.state in FINAL_STATES:
+                if operation is not None and is_final(operation):
                     return
         finally:
             pump.cancel()
@@ -79,30 +69,18 @@ class Feed:
 
     async def _pump(self) -> None:
         try:
-            while not (self._latest and self._latest.state in FINAL_STATES):
-                await self._watch_once()
+            async with aclosing(
+                states_of(self._mail, self._operation_id, _PAUSES_S, is_known=False)
+            ) as states:
+                async for operation in states:
+                    self._offer(operation)
         except AppError as error:
             self._fail(error)
         except Exception:  # noqa: BLE001 - the last stop of a task of its own
             get_logger().exception("unexpected", action="operation_events")
             self._fail(internal())
 
-    async def _watch_once(self) -> None:
-        try:
-            async for operation in self._mail.WatchOperation(self._request):
-                self._offer(operation)
-        except AppError as error:
-            if not self._may_go_on(error):
-                raise
-        if self._latest is None or self._latest.state not in FINAL_STATES:
-            await asyncio.sleep(_PAUSE_S)
-
-    def _may_go_on(self, error: AppError) -> bool:
-        has_patience = time.monotonic() - self._heard_at < _PATIENCE_S
-        return self._latest is not None and error.kind in _PASSING and has_patience
-
     def _offer(self, operation: resources_pb2.Operation) -> None:
-        self._heard_at = time.monotonic()
         if operation != self._latest:
             self._latest = operation
             self._news.set()
@@ -161,7 +139,7 @@ class EventStream:
 
     def has_seen(self, operation: resources_pb2.Operation | None) -> bool:
         """Whether a reconnecting client has already seen this, the final state."""
-        if operation is None or self._response is not None or operation.state not in FINAL_STATES:
+        if operation is None or self._response is not None or not is_final(operation):
             return False
         return self._last_id == event_id(operation)
 

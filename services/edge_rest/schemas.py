@@ -109,10 +109,6 @@ class AuditQuery(ExportQuery):
     before: str = Field("", max_length=2_048, description="`nextBefore` of the page before.")
 
 
-class NoQuery(_Shape):
-    """Query of a route that takes none."""
-
-
 class RestrictionsBody(_Shape):
     """What a key narrows."""
 

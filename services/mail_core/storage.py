@@ -27,6 +27,7 @@ from services.mail_core.domain.records import (
     Subscription,
 )
 from services.mail_core.domain.subscription import SubscriptionState
+from services.mail_core.domain.target import TargetUse
 from services.mail_core.domain.unsubscribe_plan import Method
 
 
@@ -122,7 +123,7 @@ class Subscriptions(Protocol):
 
 
 class Ledger(Protocol):
-    """The attempts to end subscriptions (DESIGN D6)."""
+    """The attempts to end subscriptions (ADR 0006)."""
 
     async def claim(
         self, subscription: Subscription, operation_id: OperationId, method: Method, now: datetime
@@ -163,7 +164,7 @@ class Ledger(Protocol):
         """Give a target back that was not reached, so that it can be tried again."""
         ...
 
-    async def import_used(self, mailbox_id: MailboxId, targets: Collection[str], use: str) -> int:
+    async def import_used(self, mailbox_id: MailboxId, targets: Collection[str], use: TargetUse) -> int:
         """Take over targets that an earlier system used; gives how many are new."""
         ...
 

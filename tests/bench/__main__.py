@@ -31,7 +31,7 @@ def main() -> None:
         console = Console(width=_COLUMNS)
     plan = Plan(options.rounds, options.seconds, options.connections)
     with tempfile.TemporaryDirectory(prefix="mailwarden-bench-") as folder:
-        os.chmod(folder, 0o711)  # PostgreSQL may run as another account
+        Path(folder).chmod(0o711)  # PostgreSQL may run as another account
         _run(Path(folder), plan, console)
 
 

@@ -125,15 +125,16 @@ def build_app(database_url: str, key_digest: str, caller: dict[str, Any]) -> Fas
             raise HTTPException(401)
         return found
 
-    Known = Annotated[CallerOut, Depends(authenticated)]
-
     @app.get("/v1/me")
-    async def me(who: Known) -> Me:
+    async def me(who: Annotated[CallerOut, Depends(authenticated)]) -> Me:
         return Me(caller=who)
 
     @app.get("/v1/mailboxes/{mailbox_id}/subscriptions")
     async def subscriptions(
-        mailbox_id: str, who: Known, page_size: int = 50, page_token: str = ""
+        mailbox_id: str,
+        who: Annotated[CallerOut, Depends(authenticated)],
+        page_size: int = 50,
+        page_token: str = "",
     ) -> Subscriptions:
         if "unsubscribe:read" not in who.scopes:
             raise HTTPException(403)

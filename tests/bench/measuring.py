@@ -1,5 +1,6 @@
 """Rounds of measurement, interleaved, so that what the machine does besides hits all contenders alike."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -64,11 +65,12 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much to measure."""
+    """How much to measure. No round begins after `budget_s`, however slow the machine is today."""
 
     rounds: int
     seconds: float
     connections: int
+    budget_s: float = 60.0
 
 
 def measure(
@@ -78,10 +80,13 @@ def measure(
 
     Raises RuntimeError when a request fails: figures of failures are worth nothing.
     """
+    end = time.monotonic() + plan.budget_s
     samples: dict[str, list[Sample]] = {contender.name: [] for contender in contenders}
     for contender in contenders:
         _run(contender, load, plan.connections, plan.seconds / 2)
     for number in range(plan.rounds):
+        if number and time.monotonic() > end:
+            break
         tell(f"round {number + 1} of {plan.rounds}")
         first = number % len(contenders)
         for contender in (*contenders[first:], *contenders[:first]):

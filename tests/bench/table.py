@@ -22,7 +22,8 @@ def show(console: Console, measured: Sequence[Measured], plan: Plan) -> None:
 
 
 def _speeds(measured: Mapping[str, Measured], plan: Plan) -> Table:
-    title = f"{plan.connections} connections, {plan.rounds} rounds of {plan.seconds:g} s, medians"
+    rounds = min(len(each.samples) for each in measured.values())
+    title = f"{plan.connections} connections, {rounds} rounds of {plan.seconds:g} s, medians"
     table = Table(title=title, title_justify="left")
     for heading in ("", "req/s", "min to max", "p50 ms", "p99 ms", "alone ms", "x hello", "x FastAPI"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)

@@ -31,7 +31,7 @@ def test_the_reader_of_the_code_sees_what_there_is() -> None:
 
 
 def test_every_reason_is_a_stable_word() -> None:
-    """UPPER_SNAKE, so that it is a part of a problem's URL as it is (STYLE §3.6)."""
+    """UPPER_SNAKE, so that it is a part of a problem's URL as it is."""
     assert [each for each in RAISED if not re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*", each.reason)] == []
 
 
@@ -49,7 +49,7 @@ def test_a_reason_has_one_kind_and_one_status() -> None:
 @pytest.mark.promise("errors.named")
 @pytest.mark.parametrize("reason", BY_BACKENDS)
 def test_what_a_backend_raises_is_named_in_the_contract(reason: str) -> None:
-    """Who has only the protos can handle every failure of a method (STYLE §3.8)."""
+    """Who has only the protos can handle every failure of a method."""
     assert reason in NAMED or reason in BY_COMMON
 
 

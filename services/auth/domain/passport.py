@@ -1,4 +1,4 @@
-"""What a passport says and how long it lives (DESIGN D1)."""
+"""What a passport says and how long it lives (ADR 0002)."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Background work in the same database, by procrastinate (DESIGN D3; ADR: job queue).
+"""Background work in the same database, by procrastinate (ADR 0005).
 
 A job holds ids only: the team and the operation. It is queued in the transaction that makes the
 operation, so neither exists without the other.

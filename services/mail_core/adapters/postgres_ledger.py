@@ -1,4 +1,4 @@
-"""The ledger of attempts in PostgreSQL (DESIGN D6)."""
+"""The ledger of attempts in PostgreSQL (ADR 0006)."""
 
 import hashlib
 import uuid
@@ -14,10 +14,10 @@ from services.mail_core.adapters.tables import attempts, subscriptions, used_tar
 from services.mail_core.domain.ids import AttemptId, MailboxId, OperationId, SubscriptionId, TeamId
 from services.mail_core.domain.records import Attempt, Outcome, Subscription
 from services.mail_core.domain.subscription import SubscriptionState
+from services.mail_core.domain.target import TargetUse
 from services.mail_core.domain.unsubscribe_plan import Method
 from services.mail_core.storage import NewestPosition
 
-UNSUBSCRIBED = "unsubscribed"
 _ROWS_AT_ONCE = 5_000
 """PostgreSQL takes 65,535 parameters in a statement."""
 
@@ -88,7 +88,7 @@ class PostgresLedger:
 
     async def take_target(self, mailbox_id: MailboxId, target: str) -> bool:
         """Take a link or address for oneself; False when it was taken, by us or by an earlier system."""
-        return await self.import_used(mailbox_id, [target], UNSUBSCRIBED) == 1
+        return await self.import_used(mailbox_id, [target], TargetUse.UNSUBSCRIBED) == 1
 
     async def release_target(self, mailbox_id: MailboxId, target: str) -> None:
         """Give a target back that was not reached, so that it can be tried again."""
@@ -96,17 +96,17 @@ class PostgresLedger:
             sa.delete(used_targets).where(
                 used_targets.c.mailbox_id == mailbox_id,
                 used_targets.c.target_hash == _hash(target),
-                used_targets.c.use == UNSUBSCRIBED,
+                used_targets.c.use == TargetUse.UNSUBSCRIBED,
             )
         )
 
-    async def import_used(self, mailbox_id: MailboxId, targets: Collection[str], use: str) -> int:
+    async def import_used(self, mailbox_id: MailboxId, targets: Collection[str], use: TargetUse) -> int:
         """Take over targets that an earlier system used; gives how many are new."""
         unique = list(dict.fromkeys(targets))
         parts = (unique[start : start + _ROWS_AT_ONCE] for start in range(0, len(unique), _ROWS_AT_ONCE))
         return sum([await self._use(mailbox_id, part, use) for part in parts])
 
-    async def _use(self, mailbox_id: MailboxId, targets: Sequence[str], use: str) -> int:
+    async def _use(self, mailbox_id: MailboxId, targets: Sequence[str], use: TargetUse) -> int:
         rows = [
             {"team_id": self.team_id, "mailbox_id": mailbox_id, "target_hash": _hash(target), "use": use}
             for target in targets

@@ -1,7 +1,16 @@
 """What an unsubscribe is addressed to, in one form: two lists that share a link are ended by one request."""
 
+from enum import StrEnum
+
 from services.mail_core.domain.mailto import Mailto, parse_mailto
 from services.mail_core.domain.unsubscribe_plan import UnsubscribePlan
+
+
+class TargetUse(StrEnum):
+    """What a target was used for, by us or by an earlier system. Stored words."""
+
+    UNSUBSCRIBED = "unsubscribed"
+    SHOWN = "shown"
 
 
 def target_of(plan: UnsubscribePlan) -> str:

@@ -6,13 +6,11 @@ from services.common.errors import invalid
 from services.mail_core.domain.ids import TeamId
 from services.mail_core.domain.records import Mailbox
 from services.mail_core.domain.state_files import targets_in
+from services.mail_core.domain.target import TargetUse
 from services.mail_core.operations.auditing import mailbox_imported
 from services.mail_core.operations.google_grants import GoogleGrants
 from services.mail_core.operations.mailbox_access import is_uuid
 from services.mail_core.storage import Store
-
-UNSUBSCRIBED = "unsubscribed"
-SHOWN = "shown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ class ImportMailbox:
         async with self.store.team(TeamId(team_id)) as records:
             address = profile.email_address.lower()
             mailbox, is_replaced = await records.mailboxes.connect(address, sealed, max_mailboxes)
-            count = await records.ledger.import_used(mailbox.id, unsubscribed, UNSUBSCRIBED)
-            await records.ledger.import_used(mailbox.id, shown, SHOWN)
+            count = await records.ledger.import_used(mailbox.id, unsubscribed, TargetUse.UNSUBSCRIBED)
+            await records.ledger.import_used(mailbox.id, shown, TargetUse.SHOWN)
             records.audit.note(mailbox_imported(mailbox, replaced=is_replaced, unsubscribe_count=count))
         return Imported(mailbox, is_replaced, count)

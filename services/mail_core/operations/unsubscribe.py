@@ -1,4 +1,4 @@
-"""Ends subscriptions, each once (DESIGN D6).
+"""Ends subscriptions, each once (ADR 0006).
 
 An attempt is claimed in the ledger before the network is touched. Whoever comes second, a repeated
 request, a second worker or this one after a crash, finds the claim and sends nothing.

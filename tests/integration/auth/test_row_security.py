@@ -1,4 +1,4 @@
-"""No row of one team is visible to another, even when a query forgets to filter (DESIGN §3.1)."""
+"""No row of one team is visible to another, even when a query forgets to filter."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass

@@ -60,7 +60,7 @@ async def test_it_serves_where_it_says(app: App, listen: str) -> None:
 
 @pytest.mark.promise("stopping.flight")
 async def test_a_request_in_flight_is_finished(app: App) -> None:
-    """Leaving the block waits for it (DESIGN §3.8)."""
+    """Leaving the block waits for it."""
     server = HttpServer("127.0.0.1:0", drain_s=5)
     async with server.serving(app):
         answer = asyncio.create_task(get(server))

@@ -252,7 +252,7 @@ async def _probe(edge: Edge, path: str) -> tuple[int, dict[str, Any]]:
 
 
 async def test_health_needs_no_credential_and_no_backend(edge: Edge) -> None:
-    """A dead dependency never restarts us (STYLE §3.11)."""
+    """A dead dependency never restarts us."""
     await edge.backends.stop_mail()
     assert await _probe(edge, "/health") == (200, {"status": "ok"})
 

@@ -158,7 +158,7 @@ def _assert_nothing_was_cancelled(edge: Edge) -> None:
 
 
 async def test_a_restart_of_the_core_is_waited_out(edge: Edge, gate: Gate) -> None:
-    """The watch is taken up again when the core is back (DESIGN §3.7)."""
+    """The watch is taken up again when the core is back."""
     async with asyncio.timeout(10), edge.client() as client, asyncio.TaskGroup() as tasks:
         calling = tasks.create_task(client.call_tool("scan_mailbox", {}))
         await gate.is_watched.wait()

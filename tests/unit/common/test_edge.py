@@ -127,7 +127,7 @@ async def test_a_malformed_credential_fails_when_it_is_needed(gate: Gate) -> Non
 
 @pytest.mark.promise("teams.requests")
 async def test_requests_at_the_same_time_do_not_see_each_other(gate: Gate) -> None:
-    """The context belongs to the task (DESIGN §3.1)."""
+    """The context belongs to the task."""
     both_inside = asyncio.Barrier(2)
 
     async def serve(name: str) -> str:

@@ -37,7 +37,7 @@ def facts(error: AppError) -> tuple[object, ...]:
 @pytest.mark.promise("errors.one-table")
 @pytest.mark.parametrize("kind", Kind)
 def test_every_kind_has_every_column(kind: Kind) -> None:
-    """STYLE §3.6: no kind can reach an edge that does not know how to say it."""
+    """No kind can reach an edge that does not know how to say it."""
     mapped = TABLE[kind]
     assert mapped.title
     assert 400 <= mapped.http_status < 600

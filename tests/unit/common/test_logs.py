@@ -30,7 +30,7 @@ async def _logged() -> list[bytes]:
 
 @pytest.mark.promise("secrets.logs")
 def test_no_line_holds_a_secret_wherever_it_came_in(lines: list[dict[str, Any]]) -> None:
-    """Credentials, headers, paths, bodies, and the texts of exceptions (DESIGN §3.4, §3.9)."""
+    """Credentials, headers, paths, bodies, and the texts of exceptions."""
     assert SECRET.lower() not in json.dumps(lines).lower()
 
 

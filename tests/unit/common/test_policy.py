@@ -25,14 +25,14 @@ each_method = pytest.mark.parametrize(
 @pytest.mark.promise("rights.policy")
 @each_method
 def test_every_method_names_who_may_call_it(method: MethodDescriptor, policy: Policy) -> None:
-    """DESIGN D11; only services that have certificates exist."""
+    """Only services that have certificates exist."""
     assert policy.callers
     assert policy.callers <= set(SERVICES)
 
 
 @each_method
 def test_every_method_ends_in_time_or_is_a_stream(method: MethodDescriptor, policy: Policy) -> None:
-    """DESIGN §3.7: a dead dependency gives a typed error within a deadline."""
+    """A dead dependency gives a typed error within a deadline."""
     assert method.server_streaming or (policy.timeout_s is not None and 0 < policy.timeout_s <= 60)
 
 
@@ -44,7 +44,7 @@ def test_every_scope_is_one_that_credentials_can_have(method: MethodDescriptor, 
 
 @each_method
 def test_edges_reach_mail_by_passport_and_scope_alone(method: MethodDescriptor, policy: Policy) -> None:
-    """DESIGN §3.2: what an edge may call without a passport gives away no tenant's data."""
+    """What an edge may call without a passport gives away no tenant's data."""
     if policy.callers - {"cli"} and policy.service == "mailwarden.mail.v1.MailService":
         assert policy.needs_passport
         assert policy.any_scope

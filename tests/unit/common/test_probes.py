@@ -94,7 +94,7 @@ async def test_ready_follows_what_we_need(serving: dict[str, bool], status: int,
 
 
 async def test_a_process_that_drains_is_not_ready() -> None:
-    """No new work is sent to it (DESIGN §3.8)."""
+    """No new work is sent to it."""
     edge = Edge()
     edge.stopping.set()
     status, _, body = await edge.ask("GET", "/ready")

@@ -245,7 +245,7 @@ async def test_same_request_id_is_the_same_operation(world: World) -> None:
     ("mailbox_id", "reason"),
     [
         ("nonsense", "MAILBOX_NOT_FOUND"),
-        (str(uuid.uuid4()), "MAILBOX_NOT_FOUND"),
+        ("11111111-1111-4111-8111-111111111111", "MAILBOX_NOT_FOUND"),
         ("../x", "MAILBOX_NOT_FOUND"),
     ],
 )

@@ -62,6 +62,6 @@ def test_decoding_never_raises(raw):
 @pytest.mark.parametrize("charset", ["utf-7", "unicode_escape", "raw_unicode_escape", "punycode", "idna"])
 def test_a_charset_of_no_mail_costs_no_time(charset):
     """A field of 64 KiB in a codec that is slow on purpose is read at once."""
-    started = time.perf_counter()
+    started = time.process_time()
     decode_words(f"=?{charset}?Q?{'a-' + 'zz' * 32_000}?=")
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
