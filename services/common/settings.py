@@ -99,7 +99,7 @@ class EdgeSettings(TlsSettings, LimitSettings):
 
     @property
     def resource(self) -> str:
-        """The canonical URI of this edge, which access tokens name as their audience (RFC 8707). May be empty."""
+        """The canonical URI of this edge, which access tokens name as their audience (RFC 8707)."""
         return self.public_url
 
 

@@ -56,7 +56,7 @@ async def edge(secret: str) -> None:
     async def send(message: Mapping[str, Any]) -> None:
         del message
 
-    broker = PassportBroker(AuthChannel(lambda: 0.0), lambda: 0.0)  # type: ignore[arg-type]
+    broker = PassportBroker(AuthChannel(lambda: 0.0), clock=lambda: 0.0)  # type: ignore[arg-type]
     gate = Gate("edge_test", broker, sample_ratio=1, request_timeout_s=5)
     rim = EdgeMiddleware(app, gate, open_paths=[f"/{secret}"], max_body_bytes=1_024)
     names = ("x-api-key", "user-agent", "cookie", "referer", "x-request-id")

@@ -91,7 +91,7 @@ def test_any_other_request_id_is_replaced(text: str | None) -> None:
 @pytest.fixture
 def gate() -> Gate:
     channel = cast("Any", AuthChannel(lambda: 0.0))
-    return Gate("edge_test", PassportBroker(channel, lambda: 0.0), sample_ratio=0, request_timeout_s=30)
+    return Gate("edge_test", PassportBroker(channel, clock=lambda: 0.0), sample_ratio=0, request_timeout_s=30)
 
 
 async def test_inside_the_gate_the_request_is_known(gate: Gate) -> None:

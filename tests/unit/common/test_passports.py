@@ -23,7 +23,7 @@ class World:
     def __init__(self) -> None:
         self.now = 1_000_000.0
         self.auth = AuthChannel(lambda: self.now)
-        self.broker = PassportBroker(cast("Any", self.auth), lambda: self.now)
+        self.broker = PassportBroker(cast("Any", self.auth), clock=lambda: self.now)
 
     async def token(self, credential: Credential | None = KEY, audience: str = "mail_core") -> str:
         return (await self.broker.passport(credential, audience)).token

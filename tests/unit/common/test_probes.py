@@ -40,7 +40,7 @@ class Edge:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": body})
 
-        broker = PassportBroker(cast("Any", AuthChannel(lambda: 0.0)), lambda: 0.0)
+        broker = PassportBroker(cast("Any", AuthChannel(lambda: 0.0)), clock=lambda: 0.0)
         gate = Gate("edge_test", broker, sample_ratio=0, request_timeout_s=5)
         probes = Probes(echo, self.backends, self.stopping)
         return EdgeMiddleware(probes, gate, open_paths=PROBE_PATHS, max_body_bytes=100)
