@@ -68,6 +68,14 @@ COMPUTED: Final = tuple(
         ),
         (
             Kind.INVALID_ARGUMENT,
+            "services/auth",
+            dict.fromkeys(
+                ("LABEL_INVALID", "NAME_INVALID"),
+                "A name is at most 64 printable characters, no space around.",
+            ),
+        ),
+        (
+            Kind.INVALID_ARGUMENT,
             "services/edge_a2a",
             {"ACTION_UNKNOWN": "There is no such action; the agent card lists those that there are."},
         ),

@@ -58,12 +58,12 @@ class AuditServicer:
 
 
 def verdict_to_proto(verdict: Verdict) -> auth_pb2.VerifyAuditResponse:
-    """Write what a verification found."""
+    """Write what a verification found in one chain."""
     broken = verdict.broken
     return auth_pb2.VerifyAuditResponse(
+        team_id=verdict.team_id,
         event_count=verdict.count,
         intact=broken is None,
-        broken_team_id=verdict.broken_team_id,
         broken_sequence=broken.sequence if broken else 0,
         problem=broken.problem if broken else "",
     )

@@ -88,10 +88,11 @@ class AuthAdminServicer(OperatorServicer):
 
     async def verify_audit(
         self, request: auth_pb2.VerifyAuditRequest, call: Call
-    ) -> auth_pb2.VerifyAuditResponse:
+    ) -> AsyncIterator[auth_pb2.VerifyAuditResponse]:
         """Compute chains again."""
         del call
-        return verdict_to_proto(await self._verify(request.team_id))
+        async for verdict in self._verify(request.team_id):
+            yield verdict_to_proto(verdict)
 
 
 async def told_from(

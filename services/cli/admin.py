@@ -26,10 +26,11 @@ class Operator:
         async with self.auth() as auth:
             return await auth.CreateApiKey(request)
 
-    async def verify_audit(self, team_id: str = "") -> auth_pb2.VerifyAuditResponse:
-        """Compute the chains of the audit log again: one team's, or all."""
+    async def verify_audit(self, team_id: str = "") -> AsyncIterator[auth_pb2.VerifyAuditResponse]:
+        """Compute the chains of the audit log again, one team's or all; gives what was found in each."""
         async with self.auth() as auth:
-            return await auth.VerifyAudit(auth_pb2.VerifyAuditRequest(team_id=team_id))
+            async for chain in auth.VerifyAudit(auth_pb2.VerifyAuditRequest(team_id=team_id)):
+                yield chain
 
     @contextlib.asynccontextmanager
     async def auth(self) -> AsyncIterator[Any]:

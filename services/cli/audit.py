@@ -15,17 +15,22 @@ _CONNECT_S: Final = 10
 
 
 async def verify_audit(data_dir: Path, team_id: str) -> int:
-    """Verify chains and name the first row that does not fit. Exit code 1 when there is one."""
-    found = await find_operator(data_dir, cli_settings()).verify_audit(team_id)
+    """Verify chains and name the first row of each that does not fit. Exit code 1 when there is one."""
     console = Console(highlight=False, soft_wrap=True)
-    if found.intact:
-        console.print(f"intact: {found.event_count} events verified")
-        return 0
-    console.print(
-        f"BROKEN: team {found.broken_team_id}, sequence {found.broken_sequence}: {found.problem.lower()}"
-        f" ({found.event_count} events before it are as they were)"
-    )
-    return 1
+    event_count = broken_count = 0
+    async for chain in find_operator(data_dir, cli_settings()).verify_audit(team_id):
+        event_count += chain.event_count
+        if not chain.intact:
+            broken_count += 1
+            console.print(
+                f"BROKEN: team {chain.team_id}, sequence"
+                f" {chain.broken_sequence}: {chain.problem.lower()}"
+                f" ({chain.event_count} events before it are as they were)"
+            )
+    if broken_count:
+        return 1
+    console.print(f"intact: {event_count} events verified")
+    return 0
 
 
 async def export_audit(url: str, api_key: str, output: Path | None, *, action: str) -> int:

@@ -26,6 +26,10 @@ class AuthChannel:
     def unary_unary(self, path: str, *_: Any, **__: Any) -> Callable[[Any], Awaitable[Any]]:
         return self._issue if path.endswith("/IssuePassport") else self._refuse
 
+    def unary_stream(self, path: str, *_: Any, **__: Any) -> Callable[[Any], Any]:
+        del path
+        return self._refuse
+
     async def _refuse(self, request: Any) -> Any:
         raise AssertionError(f"nobody should ask for {request}")
 

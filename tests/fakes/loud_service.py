@@ -16,14 +16,13 @@ from services.common import telemetry
 from services.common.asgi_edge import EdgeMiddleware, Receive, Scope, Send
 from services.common.context import Call
 from services.common.dispatch import Dispatcher, Envelope
-from services.common.edge import Gate
 from services.common.errors import AppError, internal
 from services.common.identity import Caller, PassportVerifier
-from services.common.passports import PassportBroker
 from services.common.policy import Policy, policy_of
 from services.common.settings import BaseServiceSettings
 from services.common.tracing import Trace, span, within
 from tests.fakes.auth_channel import TEAM_ID, AuthChannel
+from tests.fakes.gates import gate_of
 
 LIST: MethodDescriptor = mail_pb2.DESCRIPTOR.services_by_name["MailService"].methods_by_name["ListMailboxes"]
 
@@ -56,9 +55,8 @@ async def edge(secret: str) -> None:
     async def send(message: Mapping[str, Any]) -> None:
         del message
 
-    broker = PassportBroker(AuthChannel(lambda: 0.0), clock=lambda: 0.0)  # type: ignore[arg-type]
-    gate = Gate("edge_test", broker, sample_ratio=1, request_timeout_s=5)
-    rim = EdgeMiddleware(app, gate, open_paths=[f"/{secret}"], max_body_bytes=1_024)
+    gate = gate_of(AuthChannel(lambda: 0.0), sample_ratio=1)
+    rim = EdgeMiddleware(app, gate, open_paths=[f"/{secret}"], probes=[], max_body_bytes=1_024)
     names = ("x-api-key", "user-agent", "cookie", "referer", "x-request-id")
     for path in ("/rpc", f"/{secret}/x"):
         headers = [(name.encode(), secret.encode()) for name in names[:-1]]

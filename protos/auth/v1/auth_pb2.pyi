@@ -492,15 +492,15 @@ class VerifyAuditRequest(_message.Message):
     def __init__(self, team_id: _Optional[str] = ...) -> None: ...
 
 class VerifyAuditResponse(_message.Message):
-    __slots__ = ("event_count", "intact", "broken_team_id", "broken_sequence", "problem")
+    __slots__ = ("event_count", "intact", "team_id", "broken_sequence", "problem")
     EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
     INTACT_FIELD_NUMBER: _ClassVar[int]
-    BROKEN_TEAM_ID_FIELD_NUMBER: _ClassVar[int]
+    TEAM_ID_FIELD_NUMBER: _ClassVar[int]
     BROKEN_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
     event_count: int
     intact: bool
-    broken_team_id: str
+    team_id: str
     broken_sequence: int
     problem: str
-    def __init__(self, event_count: _Optional[int] = ..., intact: bool = ..., broken_team_id: _Optional[str] = ..., broken_sequence: _Optional[int] = ..., problem: _Optional[str] = ...) -> None: ...
+    def __init__(self, event_count: _Optional[int] = ..., intact: bool = ..., team_id: _Optional[str] = ..., broken_sequence: _Optional[int] = ..., problem: _Optional[str] = ...) -> None: ...

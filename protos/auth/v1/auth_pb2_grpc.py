@@ -324,7 +324,7 @@ class TeamServiceServicer(object):
         `overlap_minutes` more. The caller must hold all that the key holds, for it gets the new secret. A key
         that was replaced is not replaced again, and what it replaced itself ends at once.
 
-        Errors: NOT_FOUND KEY_NOT_FOUND; FAILED_PRECONDITION KEY_REVOKED, KEY_EXPIRED, KEY_REPLACED;
+        Errors: NOT_FOUND KEY_NOT_FOUND; FAILED_PRECONDITION KEY_ENDED, KEY_REPLACED;
         PERMISSION_DENIED SCOPE_NOT_HELD, RESTRICTION_LOOSENED; INVALID_ARGUMENT OVERLAP_OUT_OF_RANGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -738,7 +738,7 @@ class AuthAdminServiceStub(object):
                 request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyRequest.SerializeToString,
                 response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyResponse.FromString,
                 _registered_method=True)
-        self.VerifyAudit = channel.unary_unary(
+        self.VerifyAudit = channel.unary_stream(
                 '/mailwarden.auth.v1.AuthAdminService/VerifyAudit',
                 request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.VerifyAuditRequest.SerializeToString,
                 response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.VerifyAuditResponse.FromString,
@@ -824,7 +824,8 @@ class AuthAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def VerifyAudit(self, request, context):
-        """Recomputes a team's audit chain and names the first event that was changed, removed or reordered.
+        """Recomputes audit chains, one after the other, and says of each whether it holds, as soon as it is known:
+        a long log takes minutes.
 
         Errors: NOT_FOUND TEAM_NOT_FOUND.
         """
@@ -875,7 +876,7 @@ def add_AuthAdminServiceServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyRequest.FromString,
                     response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyResponse.SerializeToString,
             ),
-            'VerifyAudit': grpc.unary_unary_rpc_method_handler(
+            'VerifyAudit': grpc.unary_stream_rpc_method_handler(
                     servicer.VerifyAudit,
                     request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.VerifyAuditRequest.FromString,
                     response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.VerifyAuditResponse.SerializeToString,
@@ -1119,7 +1120,7 @@ class AuthAdminService(object):
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_unary(
+        return grpc.experimental.unary_stream(
             request,
             target,
             '/mailwarden.auth.v1.AuthAdminService/VerifyAudit',

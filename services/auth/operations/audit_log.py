@@ -30,11 +30,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was looked at, and the first thing that is wrong."""
+    """How much of a team's chain is as it was written, and the first thing that is wrong."""
 
+    team_id: str
     count: int
-    broken_team_id: str = ""
-    broken: Broken | None = None
+    broken: Broken | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +86,15 @@ class VerifyAudit:
 
     log: AuditLog
 
-    async def __call__(self, team_id: str = "") -> Verdict:
+    async def __call__(self, team_id: str = "") -> AsyncIterator[Verdict]:
         """Verify one chain, or all. Raises AppError NOT_FOUND TEAM_NOT_FOUND for one that does not exist."""
         teams = await self.log.teams()
         if team_id and team_id not in teams:
             raise team_not_found()
-        count = 0
         for each in [team_id] if team_id else teams:
-            verifier, broken = await self._chain(each)
-            count += verifier.count
-            if broken is not None:
-                return Verdict(count, each, broken)
-        return Verdict(count)
+            yield await self._chain(each)
 
-    async def _chain(self, team_id: str) -> tuple[Verifier, Broken | None]:
+    async def _chain(self, team_id: str) -> Verdict:
         while True:
             anchor, head = await self.log.ends(team_id)
             verifier = Verifier(anchor)
@@ -107,7 +102,7 @@ class VerifyAudit:
             broken = verifier.end(head)
             # Retention may have moved the anchor on while we walked: then what is gone was to go.
             if broken is None or (await self.log.ends(team_id))[0] == anchor:
-                return verifier, broken
+                return Verdict(team_id, verifier.count, broken)
 
     async def _walk(self, team_id: str, verifier: Verifier, head: Link) -> None:
         after = 0

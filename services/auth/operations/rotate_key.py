@@ -71,9 +71,9 @@ def _rotated(old: ApiKey, new: ApiKey, overlap: timedelta) -> AuditEvent:
 
 def _check_replaceable(key: ApiKey, now: datetime) -> None:
     if key.revoked_at is not None:
-        raise precondition("KEY_REVOKED", "The key was revoked; make a new one.")
+        raise precondition("KEY_ENDED", "The key was revoked; make a new one.")
     if not key.works(now):
-        raise precondition("KEY_EXPIRED", "The key has expired; make a new one.")
+        raise precondition("KEY_ENDED", "The key has expired; make a new one.")
     if key.replaced_by is not None:
         raise precondition("KEY_REPLACED", "The key was replaced already; rotate the one that replaced it.")
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from services.auth.adapters.audit_postgres import PostgresAudit
 from services.auth.audit_ports import AuditQuery
-from services.auth.operations.audit_log import ReadAudit, VerifyAudit
+from services.auth.operations.audit_log import ReadAudit, Verdict, VerifyAudit
 from services.auth.operations.audit_upkeep import Retention
 from services.common.audit import SYSTEM_TEAM_ID, AuditEvent
 from services.common.audit_notes import RefusalNotes
@@ -67,8 +67,12 @@ class World:
             await cursor.execute(statement, {"team": self.team_id, **values})
             await cursor.execute("ALTER TABLE audit_events ENABLE TRIGGER ALL")
 
+    async def verdict(self) -> Verdict:
+        [verdict] = [verdict async for verdict in self.verify(self.team_id)]
+        return verdict
+
     async def found(self) -> tuple[int, str] | None:
-        broken = (await self.verify(self.team_id)).broken
+        broken = (await self.verdict()).broken
         return (broken.sequence, broken.problem.value) if broken else None
 
 
@@ -88,7 +92,7 @@ async def test_an_event_comes_back_as_it_went_in(world: World) -> None:
     """Every field, to the microsecond, and in its place."""
     events = await world.append(3)
     assert await world.rows() == events
-    assert (await world.verify(world.team_id)).count == 3
+    assert (await world.verdict()).count == 3
 
 
 async def test_an_event_that_is_known_changes_nothing(world: World) -> None:
@@ -109,7 +113,7 @@ async def test_fifty_at_once_make_a_chain_without_gaps(world: World) -> None:
             log = world.log if number % 2 else second
             group.create_task(log.append([world.event()]))
     await other.close()
-    verdict = await world.verify(world.team_id)
+    verdict = await world.verdict()
     assert (verdict.count, verdict.broken) == (50, None)
     _, head = await world.log.ends(world.team_id)
     assert head.sequence == 50

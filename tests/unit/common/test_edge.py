@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.common.client_address import Peer
 from services.common.context import current_call, request_id_from
 from services.common.edge import Gate, credential_of
 from services.common.errors import AppError
-from services.common.passports import MAX_CREDENTIAL_CHARS, Credential, PassportBroker
+from services.common.passports import MAX_CREDENTIAL_CHARS, Credential
 from services.common.tracing import current_trace
 from tests.fakes.auth_channel import AuthChannel
+from tests.fakes.gates import gate_of
 
 LONGEST = "x" * MAX_CREDENTIAL_CHARS
 
@@ -88,17 +89,19 @@ def test_any_other_request_id_is_replaced(text: str | None) -> None:
     assert made != request_id_from(text)
 
 
+NOBODY = Peer()
+
+
 @pytest.fixture
 def gate() -> Gate:
-    channel = cast("Any", AuthChannel(lambda: 0.0))
-    return Gate("edge_test", PassportBroker(channel, clock=lambda: 0.0), sample_ratio=0, request_timeout_s=30)
+    return gate_of(AuthChannel(lambda: 0.0))
 
 
 async def test_inside_the_gate_the_request_is_known(gate: Gate) -> None:
     """Id, deadline, trace and passport go along with the task, and end with it."""
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     headers = {"X-Request-Id": "r-1", "X-API-Key": "k", "traceparent": f"00-{trace}-00f067aa0ba902b7-00"}
-    with gate.admit(headers, "GET /v1/me") as admission:
+    with gate.admit(headers, "GET /v1/me", NOBODY) as admission:
         call, seen = current_call(), current_trace()
         assert (await admission.authenticate()).principal == "key:1"
     assert call is not None
@@ -113,13 +116,13 @@ async def test_inside_the_gate_the_request_is_known(gate: Gate) -> None:
 
 async def test_a_stream_that_stays_open_has_no_deadline(gate: Gate) -> None:
     """Its calls bring their own."""
-    with gate.admit({}, "GET /events", has_deadline=False) as admission:
+    with gate.admit({}, "GET /events", NOBODY, has_deadline=False) as admission:
         assert admission.call.time_left_s() is None
 
 
 async def test_a_malformed_credential_fails_when_it_is_needed(gate: Gate) -> None:
     """Health checks with stray headers are answered."""
-    with gate.admit({"Authorization": "Basic x"}, "GET /health") as admission:
+    with gate.admit({"Authorization": "Basic x"}, "GET /health", NOBODY) as admission:
         with pytest.raises(AppError) as caught:
             await admission.authenticate()
         assert caught.value.reason == "CREDENTIAL_INVALID"
@@ -131,7 +134,7 @@ async def test_requests_at_the_same_time_do_not_see_each_other(gate: Gate) -> No
     both_inside = asyncio.Barrier(2)
 
     async def serve(name: str) -> str:
-        with gate.admit({"X-Request-Id": name}, "GET /"):
+        with gate.admit({"X-Request-Id": name}, "GET /", NOBODY):
             await both_inside.wait()
             call = current_call()
             return call.request_id if call else ""

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 from services.common import identity
 from services.common.errors import AppError, Kind
-from services.common.identity import PASSPORT_ISSUER, PASSPORT_TYPE, Caller, PassportVerifier, Restrictions
+from services.common.identity import (
+    PASSPORT_ISSUER,
+    PASSPORT_TYPE,
+    Caller,
+    Limits,
+    PassportVerifier,
+    Restrictions,
+    team_root,
+)
 
 KEY, ANOTHER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
 CALLER = Caller(
@@ -25,18 +33,30 @@ CALLER = Caller(
     credential_kind="api_key",
     scopes=frozenset({"mail:scan", "unsubscribe:read"}),
     restrictions=Restrictions(read_only=True, label_prefix="bots/", mailbox_ids=frozenset({"m1", "m2"})),
+    roots=frozenset({"team:5d5f5c1e-0000-4000-8000-000000000001", "key:1"}),
+    limits=Limits(60, 300, 5, 1, 10),
 )
 WORDS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=20)
-CALLERS = st.builds(
-    Caller,
-    st.uuids().map(str),
-    WORDS,
-    WORDS,
-    WORDS,
-    st.sampled_from(["api_key", "jwt"]),
-    st.frozensets(WORDS, max_size=5),
-    st.builds(Restrictions, st.booleans(), WORDS, st.frozensets(WORDS, max_size=3)),
-)
+COUNTS = st.integers(0, 1_000_000)
+
+
+def callers_of(team_id: str) -> st.SearchStrategy[Caller]:
+    """Callers of one team, whose roots hold it as every caller's do."""
+    return st.builds(
+        Caller,
+        st.just(team_id),
+        WORDS,
+        WORDS,
+        WORDS,
+        st.sampled_from(["api_key", "jwt", "access_token"]),
+        st.frozensets(WORDS, max_size=5),
+        st.builds(Restrictions, st.booleans(), WORDS, st.frozensets(WORDS, max_size=3)),
+        st.frozensets(WORDS, max_size=3).map(lambda roots: roots | {team_root(team_id)}),
+        st.builds(Limits, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS),
+    )
+
+
+CALLERS = st.uuids().map(str).flatmap(callers_of)
 
 
 @given(CALLERS)
@@ -56,7 +76,7 @@ class World:
     def __init__(self, now: float) -> None:
         self.now = now
         self.asked: list[str] = []
-        self.verifier = PassportVerifier("mail_core", self._find, lambda: self.now)
+        self.verifier = PassportVerifier("mail_core", self._find, clock=lambda: self.now)
 
     async def _find(self, key_id: str) -> Ed25519PublicKey | None:
         self.asked.append(key_id)

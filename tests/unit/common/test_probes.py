@@ -2,16 +2,15 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import pytest
 
 from services.common.asgi_edge import Asgi, EdgeMiddleware, Receive, Scope, Send
-from services.common.edge import Gate
-from services.common.passports import PassportBroker
 from services.common.probes import PROBE_PATHS, Probes
 from tests.fakes.auth_channel import AuthChannel
+from tests.fakes.gates import gate_of
 
 
 @dataclass
@@ -40,10 +39,9 @@ class Edge:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": body})
 
-        broker = PassportBroker(cast("Any", AuthChannel(lambda: 0.0)), clock=lambda: 0.0)
-        gate = Gate("edge_test", broker, sample_ratio=0, request_timeout_s=5)
+        gate = gate_of(AuthChannel(lambda: 0.0))
         probes = Probes(echo, self.backends, self.stopping)
-        return EdgeMiddleware(probes, gate, open_paths=PROBE_PATHS, max_body_bytes=100)
+        return EdgeMiddleware(probes, gate, open_paths=PROBE_PATHS, probes=PROBE_PATHS, max_body_bytes=100)
 
     async def ask(
         self, method: str, path: str, *parts: bytes, **headers: str
