@@ -37,6 +37,11 @@ PROMISES: Final = (
     Promise("teams.databases", "Auth and the mail core cannot read each other's database.", TEAMS),
     Promise("teams.requests", "Requests served at the same time do not see each other.", TEAMS),
     Promise("rights.scope", "A missing scope is refused by the backend, whatever the edge thinks.", RIGHTS),
+    Promise(
+        "rights.matrix",
+        "Every way in gives every kind of caller what the contract says, and no refusal changes anything.",
+        RIGHTS,
+    ),
     Promise("rights.read-only", "A read-only credential changes nothing, by any edge.", RIGHTS),
     Promise("rights.mailboxes", "A credential for some mailboxes reaches no other.", RIGHTS),
     Promise("rights.certificates", "A backend hears nobody without a certificate of its authority.", RIGHTS),
