@@ -9,7 +9,7 @@ from services.cli.environment import environment_of
 from services.cli.folder import DataFolder
 from services.cli.programs import Program, announced_in, python
 from services.cli.provisioning import Database
-from services.common.sealing import new_master_key_line
+from services.common.master_keys import new_master_key_line
 
 HOST: Final = "127.0.0.1"
 EDGES: Final = ("edge_rest", "edge_mcp", "edge_a2a")

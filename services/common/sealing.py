@@ -1,83 +1,130 @@
-"""Tenant secrets at rest: AES-256-GCM under a named master key, bound to the team that owns them.
+"""Tenant secrets at rest: envelope encryption, bound to the team and to the place of each value (ADR 0015).
 
-Sealed form: `v1 ‖ len(key id) ‖ key id ‖ nonce(12) ‖ ciphertext ‖ tag(16)`. The team id is the
-associated data, so a row copied to another team does not open. A key that cannot open fails closed.
+Each value is sealed with a data key of its own (AES-256-GCM); the data key is wrapped by a named master key,
+which never leaves its `KeyWrapper`. Sealed form:
+
+    v2: 0x02 ‖ len(key id) ‖ key id ‖ len(wrapped key), 2 bytes ‖ wrapped key ‖ nonce(12) ‖ ciphertext ‖
+        tag(16)
+    v1: 0x01 ‖ len(key id) ‖ key id ‖ nonce(12) ‖ ciphertext ‖ tag(16), sealed with the master key itself and
+        bound to the team alone; read, never written
+
+What cannot be opened fails closed.
 """
 
-import base64
-import binascii
-import re
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES: Final = 32
-_NONCE_BYTES: Final = 12
-_VERSION: Final = b"\x01"
+NONCE_BYTES: Final = 12
+_V1: Final = 1
+_V2: Final = 2
 _HEAD_BYTES: Final = 2
-_KEY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LENGTH_BYTES: Final = 2
 
 
 class SealError(Exception):
-    """Something sealed could not be opened: wrong key, wrong team, or changed bytes."""
+    """Something sealed could not be opened: wrong key, wrong team, wrong place, or changed bytes."""
+
+
+class KeyMissingError(SealError):
+    """The master key that is needed is not there. `key_id` says which; ids are no secrets."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__("sealed with a master key that this process does not have")
+        self.key_id = key_id
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a sealed value belongs to: a team, and `table.column`. It opens nowhere else."""
+
+    team_id: str
+    column: str
+
+    @property
+    def context(self) -> bytes:
+        """The place as associated data; a column's name holds no colon."""
+        return f"{self.column}:{self.team_id}".encode()
+
+
+class KeyWrapper(Protocol):
+    """Master keys by id.
+
+    A key management service is one class: AWS `Encrypt` and `Decrypt` with the context as encryption context,
+    Google's with it as additional authenticated data, Vault's `transit/encrypt` with it as `associated_data`.
+    """
+
+    @property
+    def current_key_id(self) -> str:
+        """The master key that new values are sealed under."""
+        ...
+
+    async def wrap(self, key_id: str, data_key: bytes, context: bytes) -> bytes:
+        """Encrypt a data key of 32 bytes. Raises KeyMissingError. The result is at most 65,535 bytes."""
+        ...
+
+    async def unwrap(self, key_id: str, wrapped: bytes, context: bytes) -> bytes:
+        """Decrypt a data key that was wrapped in this context. Raises SealError."""
+        ...
+
+    async def open_direct(self, key_id: str, nonce: bytes, ciphertext: bytes, associated: bytes) -> bytes:
+        """Decrypt what v1 sealed with the master key itself. Raises SealError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Sealer:
-    """Seals with the first master key and opens with any of them, so that keys can rotate."""
+    """Seals under the wrapper's current master key, opens what any of its keys sealed."""
 
-    current_key_id: str
-    keys: Mapping[str, bytes] = field(repr=False)
+    keys: KeyWrapper
 
-    def seal(self, plaintext: bytes, team_id: str) -> bytes:
-        """Encrypt for one team."""
-        key_id = self.current_key_id.encode()
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        ciphertext = AESGCM(self.keys[self.current_key_id]).encrypt(nonce, plaintext, team_id.encode())
-        return _VERSION + bytes([len(key_id)]) + key_id + nonce + ciphertext
+    async def seal(self, plaintext: bytes, place: Place, key_id: str = "") -> bytes:
+        """Encrypt for one place, under the current master key unless one is named."""
+        key_id = key_id or self.keys.current_key_id
+        data_key, nonce = secrets.token_bytes(KEY_BYTES), secrets.token_bytes(NONCE_BYTES)
+        wrapped = await self.keys.wrap(key_id, data_key, place.context)
+        named = key_id.encode()
+        head = bytes([_V2, len(named)]) + named + len(wrapped).to_bytes(_LENGTH_BYTES) + wrapped
+        return head + nonce + AESGCM(data_key).encrypt(nonce, plaintext, head + place.context)
 
-    def open(self, sealed: bytes, team_id: str) -> bytes:
-        """Decrypt what was sealed for this team, or raise SealError."""
-        if len(sealed) < _HEAD_BYTES or sealed[:1] != _VERSION:
-            raise SealError("not a sealed value")
-        key_end = _HEAD_BYTES + sealed[1]
-        key = self.keys.get(sealed[_HEAD_BYTES:key_end].decode("ascii", "replace"))
-        if key is None:
-            raise SealError("sealed with a master key that this process does not have")
-        nonce, ciphertext = sealed[key_end : key_end + _NONCE_BYTES], sealed[key_end + _NONCE_BYTES :]
-        try:
-            return AESGCM(key).decrypt(nonce, ciphertext, team_id.encode())
-        except (InvalidTag, ValueError):  # ValueError: too short for a nonce
-            raise SealError("wrong key, wrong team, or changed bytes") from None
-
-
-def read_master_keys(path: Path) -> Sealer:
-    """Read `key_id:base64(32 bytes)` lines, the current key first.
-
-    Raises ValueError when there is no usable line; the message holds no key material.
-    """
-    keys: dict[str, bytes] = {}
-    for number, line in enumerate(path.read_text().split(), start=1):
-        key_id, _, encoded = line.partition(":")
-        try:
-            key = base64.b64decode(encoded, validate=True)
-        except binascii.Error:
-            key = b""
-        if not _KEY_ID.fullmatch(key_id) or len(key) != KEY_BYTES:
-            raise ValueError(f"{path}: line {number} must be key_id:base64 of {KEY_BYTES} bytes")
-        if key_id in keys:
-            raise ValueError(f"{path}: line {number} repeats the key id of an earlier one")
-        keys[key_id] = key
-    if not keys:
-        raise ValueError(f"{path}: no master key")
-    return Sealer(next(iter(keys)), keys)
+    async def open(self, sealed: bytes, place: Place) -> bytes:
+        """Decrypt what was sealed for this place. Raises SealError, KeyMissingError."""
+        key_id, key_end = _key_of(sealed)
+        if sealed[0] == _V1:
+            nonce_end = key_end + NONCE_BYTES
+            nonce, ciphertext = sealed[key_end:nonce_end], sealed[nonce_end:]
+            return await self.keys.open_direct(key_id, nonce, ciphertext, place.team_id.encode())
+        wrapped_at = key_end + _LENGTH_BYTES
+        wrapped_end = wrapped_at + int.from_bytes(sealed[key_end:wrapped_at])
+        data_key = await self.keys.unwrap(key_id, sealed[wrapped_at:wrapped_end], place.context)
+        head, nonce_end = sealed[:wrapped_end], wrapped_end + NONCE_BYTES
+        return decrypt(data_key, sealed[wrapped_end:nonce_end], sealed[nonce_end:], head + place.context)
 
 
-def new_master_key_line(key_id: str) -> str:
-    """Make one fresh line for a master key file."""
-    return f"{key_id}:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
+def key_id_of(sealed: bytes) -> str:
+    """Name the master key that a value is sealed under. Raises SealError when it is no sealed value."""
+    return _key_of(sealed)[0]
+
+
+def is_under(sealed: bytes, key_id: str) -> bool:
+    """Whether a value has the present form and is sealed under this master key. Raises SealError."""
+    return sealed[:1] == bytes([_V2]) and key_id_of(sealed) == key_id
+
+
+def decrypt(key: bytes, nonce: bytes, ciphertext: bytes, associated: bytes) -> bytes:
+    """Decrypt with AES-256-GCM. Raises SealError."""
+    try:
+        return AESGCM(key).decrypt(nonce, ciphertext, associated)
+    except (InvalidTag, ValueError):  # ValueError: too short for a nonce or a key
+        raise SealError("wrong key, wrong team, wrong place, or changed bytes") from None
+
+
+def _key_of(sealed: bytes) -> tuple[str, int]:
+    if len(sealed) < _HEAD_BYTES or sealed[0] not in (_V1, _V2):
+        raise SealError("not a sealed value")
+    key_end = _HEAD_BYTES + sealed[1]
+    return sealed[_HEAD_BYTES:key_end].decode("ascii", "replace"), key_end

@@ -17,8 +17,10 @@ from services.mail_core.domain.subscription import SubscriptionState
 from services.mail_core.operations.ask_for_work import AskForWork
 from services.mail_core.operations.follow_operation import FollowOperation
 from services.mail_core.operations.import_mailbox import ImportMailbox, StateFiles
+from services.mail_core.operations.label_mailbox import LabelMailbox
 from services.mail_core.operations.look_at_mail import LookAtMail, Page
 from services.mail_core.operations.owner_time import OwnerTime
+from services.mail_core.operations.reseal_secrets import ResealSecrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class MailServicer:
     ask: AskForWork
     follow: FollowOperation
     owner_time: OwnerTime
+    label: LabelMailbox
 
     async def list_mailboxes(
         self, request: mail_pb2.ListMailboxesRequest, call: Call
@@ -39,6 +42,12 @@ class MailServicer:
         return mail_pb2.ListMailboxesResponse(
             mailboxes=[presenting.mailbox(row) for row in rows], next_page_token=token
         )
+
+    async def update_mailbox(
+        self, request: mail_pb2.UpdateMailboxRequest, call: Call
+    ) -> resources_pb2.Mailbox:
+        """Label a mailbox."""
+        return presenting.mailbox(await self.label(call, request.mailbox_id, request.label))
 
     async def scan_mailbox(self, request: mail_pb2.ScanMailboxRequest, call: Call) -> resources_pb2.Operation:
         """Ask for a scan."""
@@ -129,6 +138,7 @@ class MailAdminServicer:
     """Answers `mailwarden.mail.v1.MailAdminService`."""
 
     importing: ImportMailbox
+    secrets: ResealSecrets
 
     async def import_mailbox(
         self,
@@ -141,12 +151,54 @@ class MailAdminServicer:
         )
         with _domain_errors():
             bound = request.max_mailboxes if request.HasField("max_mailboxes") else None
-            done = await self.importing(request.team_id, files, bound)
+            label = request.label if request.HasField("label") else None
+            done = await self.importing(request.team_id, files, bound, label)
         return mail_pb2.ImportMailboxResponse(
             mailbox=presenting.mailbox(done.mailbox),
             replaced=done.is_replaced,
             imported_unsubscribe_count=done.unsubscribe_count,
         )
+
+    async def get_master_keys(
+        self,
+        request: mail_pb2.GetMasterKeysRequest,  # noqa: ARG002
+        call: Call,  # noqa: ARG002
+    ) -> mail_pb2.GetMasterKeysResponse:
+        """Tell which master keys there are."""
+        uses, holders = await self.secrets.values.uses(), await self.secrets.values.holders()
+        return mail_pb2.GetMasterKeysResponse(
+            keys=[mail_pb2.MasterKey(key_id=use.key_id, value_count=use.count) for use in uses],
+            holders=[
+                mail_pb2.MasterKeyHolder(
+                    replica=holder.replica, key_ids=holder.key_ids, seals_under=holder.seals_under
+                )
+                for holder in holders
+            ],
+        )
+
+    async def reseal_secrets(
+        self,
+        request: mail_pb2.ResealSecretsRequest,
+        call: Call,  # noqa: ARG002
+    ) -> mail_pb2.ResealSecretsResponse:
+        """Seal one batch anew."""
+        done = await self.secrets(request.page_token)
+        return mail_pb2.ResealSecretsResponse(
+            examined_count=done.examined,
+            resealed_count=done.resealed,
+            raced_count=done.raced,
+            unreadable_count=done.unreadable,
+            next_page_token=done.next_page_token,
+        )
+
+    async def retire_master_key(
+        self,
+        request: mail_pb2.RetireMasterKeyRequest,
+        call: Call,  # noqa: ARG002
+    ) -> mail_pb2.RetireMasterKeyResponse:
+        """Forget a master key."""
+        await self.secrets.retire(request.key_id)
+        return mail_pb2.RetireMasterKeyResponse()
 
 
 @contextlib.contextmanager

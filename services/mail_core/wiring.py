@@ -14,19 +14,26 @@ from services.common.backend_process import Built
 from services.common.database import Database
 from services.common.dispatch import Dispatcher
 from services.common.egress import Egress
+from services.common.errors import AppError
 from services.common.grpc_client import Channel
 from services.common.grpc_server import GrpcServer, Service
 from services.common.identity import PassportVerifier
 from services.common.link_safety import LinkPolicy
+from services.common.master_keys import FileMasterKeys
 from services.common.passport_keys import PassportKeys
 from services.common.revocations import RevokedSubjects, following_revocations
-from services.common.sealing import read_master_keys
+from services.common.sealing import Sealer
 from services.common.tls import TlsFiles
 from services.mail_core.adapters.audit_outbox import AuditRelay, Outbox
 from services.mail_core.adapters.google_access import GoogleConfig, open_google
 from services.mail_core.adapters.job_queue import JobQueue
 from services.mail_core.adapters.one_click import GuardedOneClick
 from services.mail_core.adapters.operation_changes import PostgresOperationChanges
+from services.mail_core.adapters.postgres_master_keys import (
+    KeyAgreement,
+    PostgresSealedValues,
+    UnfitMasterKeysError,
+)
 from services.mail_core.adapters.postgres_store import PostgresStore
 from services.mail_core.domain.operation import OperationKind
 from services.mail_core.domain.triage import Rules, parse_rules_toml
@@ -34,8 +41,10 @@ from services.mail_core.operations.ask_for_work import AskForWork
 from services.mail_core.operations.follow_operation import FollowOperation
 from services.mail_core.operations.google_grants import GoogleGrants
 from services.mail_core.operations.import_mailbox import ImportMailbox
+from services.mail_core.operations.label_mailbox import LabelMailbox
 from services.mail_core.operations.look_at_mail import LookAtMail
 from services.mail_core.operations.owner_time import OwnerTime
+from services.mail_core.operations.reseal_secrets import ResealSecrets
 from services.mail_core.operations.run_operation import RunOperation
 from services.mail_core.operations.scan_mailbox import ScanMailbox, ScanSettings
 from services.mail_core.operations.unsubscribe import Unsubscribe
@@ -64,7 +73,11 @@ async def mail_core(settings: Settings) -> AsyncIterator[Built]:
         stack.push_async_callback(auth.close)
         google = await stack.enter_async_context(open_google(_google_config(settings)))
         store = PostgresStore(database, queue)
-        grants = GoogleGrants(read_master_keys(settings.master_key_file), google)
+        master_keys = _master_keys(settings)
+        agreement = KeyAgreement(database, master_keys)
+        await stack.enter_async_context(_agreeing(agreement))
+        grants = GoogleGrants(Sealer(master_keys), google)
+        reseal = ResealSecrets(PostgresSealedValues(database), Sealer(master_keys), Outbox(database).write)
         await stack.enter_async_context(changes.listening())
         run = _run_operation(settings, store, grants)
         await stack.enter_async_context(queue.working(run, settings.drain_s))
@@ -74,10 +87,10 @@ async def mail_core(settings: Settings) -> AsyncIterator[Built]:
         await stack.enter_async_context(following_revocations(auth, revoked))
         notes = await stack.enter_async_context(_auditing(database, auth))
         dispatcher = Dispatcher(SERVICE, PassportVerifier(SERVICE, keys.find, revoked), notes.denied)
-        server = GrpcServer(dispatcher, tls, _services(store, grants, changes))
+        server = GrpcServer(dispatcher, tls, _services(store, grants, changes, reseal))
 
         async def is_ready() -> bool:
-            return keys.are_loaded and await database.is_ready()
+            return keys.are_loaded and agreement.is_reached and await database.is_ready()
 
         yield Built(server, is_ready)
 
@@ -97,14 +110,45 @@ async def _auditing(database: Database, auth: Channel) -> AsyncIterator[RefusalN
         await notes.flush(everything=True)
 
 
-def _services(store: PostgresStore, grants: GoogleGrants, changes: PostgresOperationChanges) -> list[Service]:
+def _master_keys(settings: Settings) -> FileMasterKeys:
+    try:
+        return FileMasterKeys(settings.master_key_file)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"The configuration cannot be used:\n  MASTER_KEY_FILE: {error}") from None
+
+
+@contextlib.asynccontextmanager
+async def _agreeing(agreement: KeyAgreement) -> AsyncIterator[None]:
+    """Agree on the key that seals, and again until the block ends.
+
+    Until it was agreed nothing is sealed. Raises SystemExit when our keys do not fit the database.
+    """
+    try:
+        with contextlib.suppress(AppError):  # a database that is down: later then
+            await agreement.agree()
+    except UnfitMasterKeysError as error:
+        raise SystemExit(f"The master keys cannot be used:\n  {error}") from None
+    task = asyncio.create_task(agreement.keep_agreeing())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        with contextlib.suppress(AppError):
+            await agreement.leave()
+
+
+def _services(
+    store: PostgresStore, grants: GoogleGrants, changes: PostgresOperationChanges, reseal: ResealSecrets
+) -> list[Service]:
     mail = MailServicer(
         look=LookAtMail(store),
         ask=AskForWork(store, now),
         follow=FollowOperation(store, changes),
         owner_time=OwnerTime(store, grants, now),
+        label=LabelMailbox(store),
     )
-    admin = MailAdminServicer(ImportMailbox(store, grants))
+    admin = MailAdminServicer(ImportMailbox(store, grants), reseal)
     described = mail_pb2.DESCRIPTOR.services_by_name
     return [Service(described["MailService"], mail), Service(described["MailAdminService"], admin)]
 

@@ -27,6 +27,14 @@ class ListMailboxesResponse(_message.Message):
     next_page_token: str
     def __init__(self, mailboxes: _Optional[_Iterable[_Union[_resources_pb2.Mailbox, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class UpdateMailboxRequest(_message.Message):
+    __slots__ = ("mailbox_id", "label")
+    MAILBOX_ID_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    mailbox_id: str
+    label: str
+    def __init__(self, mailbox_id: _Optional[str] = ..., label: _Optional[str] = ...) -> None: ...
+
 class ScanMailboxRequest(_message.Message):
     __slots__ = ("mailbox_id", "request_id", "dry_run", "max_messages")
     MAILBOX_ID_FIELD_NUMBER: _ClassVar[int]
@@ -178,18 +186,20 @@ class CancelOperationRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ...) -> None: ...
 
 class ImportMailboxRequest(_message.Message):
-    __slots__ = ("team_id", "token_json", "unsubscribed_methods_json", "sent_unsubscribe_links_json", "max_mailboxes")
+    __slots__ = ("team_id", "token_json", "unsubscribed_methods_json", "sent_unsubscribe_links_json", "max_mailboxes", "label")
     TEAM_ID_FIELD_NUMBER: _ClassVar[int]
     TOKEN_JSON_FIELD_NUMBER: _ClassVar[int]
     UNSUBSCRIBED_METHODS_JSON_FIELD_NUMBER: _ClassVar[int]
     SENT_UNSUBSCRIBE_LINKS_JSON_FIELD_NUMBER: _ClassVar[int]
     MAX_MAILBOXES_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
     team_id: str
     token_json: str
     unsubscribed_methods_json: str
     sent_unsubscribe_links_json: str
     max_mailboxes: int
-    def __init__(self, team_id: _Optional[str] = ..., token_json: _Optional[str] = ..., unsubscribed_methods_json: _Optional[str] = ..., sent_unsubscribe_links_json: _Optional[str] = ..., max_mailboxes: _Optional[int] = ...) -> None: ...
+    label: str
+    def __init__(self, team_id: _Optional[str] = ..., token_json: _Optional[str] = ..., unsubscribed_methods_json: _Optional[str] = ..., sent_unsubscribe_links_json: _Optional[str] = ..., max_mailboxes: _Optional[int] = ..., label: _Optional[str] = ...) -> None: ...
 
 class ImportMailboxResponse(_message.Message):
     __slots__ = ("mailbox", "replaced", "imported_unsubscribe_count")
@@ -200,3 +210,63 @@ class ImportMailboxResponse(_message.Message):
     replaced: bool
     imported_unsubscribe_count: int
     def __init__(self, mailbox: _Optional[_Union[_resources_pb2.Mailbox, _Mapping]] = ..., replaced: bool = ..., imported_unsubscribe_count: _Optional[int] = ...) -> None: ...
+
+class GetMasterKeysRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetMasterKeysResponse(_message.Message):
+    __slots__ = ("keys", "holders")
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    HOLDERS_FIELD_NUMBER: _ClassVar[int]
+    keys: _containers.RepeatedCompositeFieldContainer[MasterKey]
+    holders: _containers.RepeatedCompositeFieldContainer[MasterKeyHolder]
+    def __init__(self, keys: _Optional[_Iterable[_Union[MasterKey, _Mapping]]] = ..., holders: _Optional[_Iterable[_Union[MasterKeyHolder, _Mapping]]] = ...) -> None: ...
+
+class MasterKey(_message.Message):
+    __slots__ = ("key_id", "value_count")
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    VALUE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    key_id: str
+    value_count: int
+    def __init__(self, key_id: _Optional[str] = ..., value_count: _Optional[int] = ...) -> None: ...
+
+class MasterKeyHolder(_message.Message):
+    __slots__ = ("replica", "key_ids", "seals_under")
+    REPLICA_FIELD_NUMBER: _ClassVar[int]
+    KEY_IDS_FIELD_NUMBER: _ClassVar[int]
+    SEALS_UNDER_FIELD_NUMBER: _ClassVar[int]
+    replica: str
+    key_ids: _containers.RepeatedScalarFieldContainer[str]
+    seals_under: str
+    def __init__(self, replica: _Optional[str] = ..., key_ids: _Optional[_Iterable[str]] = ..., seals_under: _Optional[str] = ...) -> None: ...
+
+class ResealSecretsRequest(_message.Message):
+    __slots__ = ("page_token",)
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_token: str
+    def __init__(self, page_token: _Optional[str] = ...) -> None: ...
+
+class ResealSecretsResponse(_message.Message):
+    __slots__ = ("examined_count", "resealed_count", "raced_count", "unreadable_count", "next_page_token")
+    EXAMINED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    RESEALED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    RACED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    UNREADABLE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    examined_count: int
+    resealed_count: int
+    raced_count: int
+    unreadable_count: int
+    next_page_token: str
+    def __init__(self, examined_count: _Optional[int] = ..., resealed_count: _Optional[int] = ..., raced_count: _Optional[int] = ..., unreadable_count: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class RetireMasterKeyRequest(_message.Message):
+    __slots__ = ("key_id",)
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    key_id: str
+    def __init__(self, key_id: _Optional[str] = ...) -> None: ...
+
+class RetireMasterKeyResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -41,6 +41,11 @@ class MailServiceStub(object):
                 request_serializer=protos_dot_mail_dot_v1_dot_mail__pb2.ListMailboxesRequest.SerializeToString,
                 response_deserializer=protos_dot_mail_dot_v1_dot_mail__pb2.ListMailboxesResponse.FromString,
                 _registered_method=True)
+        self.UpdateMailbox = channel.unary_unary(
+                '/mailwarden.mail.v1.MailService/UpdateMailbox',
+                request_serializer=protos_dot_mail_dot_v1_dot_mail__pb2.UpdateMailboxRequest.SerializeToString,
+                response_deserializer=protos_dot_mail_dot_v1_dot_resources__pb2.Mailbox.FromString,
+                _registered_method=True)
         self.ScanMailbox = channel.unary_unary(
                 '/mailwarden.mail.v1.MailService/ScanMailbox',
                 request_serializer=protos_dot_mail_dot_v1_dot_mail__pb2.ScanMailboxRequest.SerializeToString,
@@ -96,6 +101,16 @@ class MailServiceServicer(object):
         """Lists the team's mailboxes that the caller may use, oldest first.
 
         Errors: INVALID_ARGUMENT PAGE_SIZE_OUT_OF_RANGE, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateMailbox(self, request, context):
+        """Changes what a mailbox is called in the team, and so which credentials with a label prefix may use it.
+
+        Errors: NOT_FOUND MAILBOX_NOT_FOUND; INVALID_ARGUMENT MAILBOX_REQUIRED, LABEL_INVALID;
+        PERMISSION_DENIED RESTRICTION_LOOSENED (the label does not start with the caller's own prefix).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -211,6 +226,11 @@ def add_MailServiceServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_mail_dot_v1_dot_mail__pb2.ListMailboxesRequest.FromString,
                     response_serializer=protos_dot_mail_dot_v1_dot_mail__pb2.ListMailboxesResponse.SerializeToString,
             ),
+            'UpdateMailbox': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateMailbox,
+                    request_deserializer=protos_dot_mail_dot_v1_dot_mail__pb2.UpdateMailboxRequest.FromString,
+                    response_serializer=protos_dot_mail_dot_v1_dot_resources__pb2.Mailbox.SerializeToString,
+            ),
             'ScanMailbox': grpc.unary_unary_rpc_method_handler(
                     servicer.ScanMailbox,
                     request_deserializer=protos_dot_mail_dot_v1_dot_mail__pb2.ScanMailboxRequest.FromString,
@@ -285,6 +305,33 @@ class MailService(object):
             '/mailwarden.mail.v1.MailService/ListMailboxes',
             protos_dot_mail_dot_v1_dot_mail__pb2.ListMailboxesRequest.SerializeToString,
             protos_dot_mail_dot_v1_dot_mail__pb2.ListMailboxesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateMailbox(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.mail.v1.MailService/UpdateMailbox',
+            protos_dot_mail_dot_v1_dot_mail__pb2.UpdateMailboxRequest.SerializeToString,
+            protos_dot_mail_dot_v1_dot_resources__pb2.Mailbox.FromString,
             options,
             channel_credentials,
             insecure,
@@ -554,6 +601,21 @@ class MailAdminServiceStub(object):
                 request_serializer=protos_dot_mail_dot_v1_dot_mail__pb2.ImportMailboxRequest.SerializeToString,
                 response_deserializer=protos_dot_mail_dot_v1_dot_mail__pb2.ImportMailboxResponse.FromString,
                 _registered_method=True)
+        self.GetMasterKeys = channel.unary_unary(
+                '/mailwarden.mail.v1.MailAdminService/GetMasterKeys',
+                request_serializer=protos_dot_mail_dot_v1_dot_mail__pb2.GetMasterKeysRequest.SerializeToString,
+                response_deserializer=protos_dot_mail_dot_v1_dot_mail__pb2.GetMasterKeysResponse.FromString,
+                _registered_method=True)
+        self.ResealSecrets = channel.unary_unary(
+                '/mailwarden.mail.v1.MailAdminService/ResealSecrets',
+                request_serializer=protos_dot_mail_dot_v1_dot_mail__pb2.ResealSecretsRequest.SerializeToString,
+                response_deserializer=protos_dot_mail_dot_v1_dot_mail__pb2.ResealSecretsResponse.FromString,
+                _registered_method=True)
+        self.RetireMasterKey = channel.unary_unary(
+                '/mailwarden.mail.v1.MailAdminService/RetireMasterKey',
+                request_serializer=protos_dot_mail_dot_v1_dot_mail__pb2.RetireMasterKeyRequest.SerializeToString,
+                response_deserializer=protos_dot_mail_dot_v1_dot_mail__pb2.RetireMasterKeyResponse.FromString,
+                _registered_method=True)
 
 
 class MailAdminServiceServicer(object):
@@ -564,8 +626,37 @@ class MailAdminServiceServicer(object):
         """Connects a mailbox from the files of the personal agent, after asking Google who it is. The same
         account again replaces the grant and keeps everything else.
 
-        Errors: INVALID_ARGUMENT TOKEN_FILE_INVALID, STATE_FILE_INVALID, TEAM_ID_INVALID;
+        Errors: INVALID_ARGUMENT TOKEN_FILE_INVALID, STATE_FILE_INVALID, TEAM_ID_INVALID, LABEL_INVALID;
         FAILED_PRECONDITION GMAIL_GRANT_REVOKED; RESOURCE_EXHAUSTED MAILBOX_QUOTA; UNAVAILABLE GMAIL_DOWN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMasterKeys(self, request, context):
+        """Tells which master keys there are, how much is sealed under each, and which replicas hold them. No keys.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResealSecrets(self, request, context):
+        """Seals the next at most 100 values anew that are not under the current master key. Safe to repeat, to
+        stop anywhere, and beside everything else.
+
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetireMasterKey(self, request, context):
+        """Forgets a master key that nothing is sealed under, so that it may leave the key file.
+
+        Errors: NOT_FOUND MASTER_KEY_NOT_FOUND; FAILED_PRECONDITION MASTER_KEY_IN_USE (values need it, or it
+        sealed within the last 30 seconds).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -578,6 +669,21 @@ def add_MailAdminServiceServicer_to_server(servicer, server):
                     servicer.ImportMailbox,
                     request_deserializer=protos_dot_mail_dot_v1_dot_mail__pb2.ImportMailboxRequest.FromString,
                     response_serializer=protos_dot_mail_dot_v1_dot_mail__pb2.ImportMailboxResponse.SerializeToString,
+            ),
+            'GetMasterKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMasterKeys,
+                    request_deserializer=protos_dot_mail_dot_v1_dot_mail__pb2.GetMasterKeysRequest.FromString,
+                    response_serializer=protos_dot_mail_dot_v1_dot_mail__pb2.GetMasterKeysResponse.SerializeToString,
+            ),
+            'ResealSecrets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResealSecrets,
+                    request_deserializer=protos_dot_mail_dot_v1_dot_mail__pb2.ResealSecretsRequest.FromString,
+                    response_serializer=protos_dot_mail_dot_v1_dot_mail__pb2.ResealSecretsResponse.SerializeToString,
+            ),
+            'RetireMasterKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetireMasterKey,
+                    request_deserializer=protos_dot_mail_dot_v1_dot_mail__pb2.RetireMasterKeyRequest.FromString,
+                    response_serializer=protos_dot_mail_dot_v1_dot_mail__pb2.RetireMasterKeyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -608,6 +714,87 @@ class MailAdminService(object):
             '/mailwarden.mail.v1.MailAdminService/ImportMailbox',
             protos_dot_mail_dot_v1_dot_mail__pb2.ImportMailboxRequest.SerializeToString,
             protos_dot_mail_dot_v1_dot_mail__pb2.ImportMailboxResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMasterKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.mail.v1.MailAdminService/GetMasterKeys',
+            protos_dot_mail_dot_v1_dot_mail__pb2.GetMasterKeysRequest.SerializeToString,
+            protos_dot_mail_dot_v1_dot_mail__pb2.GetMasterKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResealSecrets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.mail.v1.MailAdminService/ResealSecrets',
+            protos_dot_mail_dot_v1_dot_mail__pb2.ResealSecretsRequest.SerializeToString,
+            protos_dot_mail_dot_v1_dot_mail__pb2.ResealSecretsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetireMasterKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.mail.v1.MailAdminService/RetireMasterKey',
+            protos_dot_mail_dot_v1_dot_mail__pb2.RetireMasterKeyRequest.SerializeToString,
+            protos_dot_mail_dot_v1_dot_mail__pb2.RetireMasterKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,47 +25,47 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eprotos/mail/v1/resources.proto\x12\x12mailwarden.mail.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x01\n\x07Mailbox\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\remail_address\x18\x02 \x01(\t\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .mailwarden.mail.v1.MailboxState\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_scan_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rmessage_count\x18\x06 \x01(\x03\x12\x1a\n\x12subscription_count\x18\x07 \x01(\x03\"\xfc\x03\n\x0cSubscription\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nmailbox_id\x18\x02 \x01(\t\x12\x39\n\x08key_kind\x18\x03 \x01(\x0e\x32\'.mailwarden.mail.v1.SubscriptionKeyKind\x12\x0b\n\x03key\x18\x04 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x05 \x01(\t\x12\x0e\n\x06sender\x18\x06 \x01(\t\x12\x15\n\rmessage_count\x18\x07 \x01(\x03\x12\x33\n\x0f\x66irst_seen_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_seen_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x63\x61tegory\x18\n \x01(\t\x12\x34\n\x05state\x18\x0b \x01(\x0e\x32%.mailwarden.mail.v1.SubscriptionState\x12\x35\n\x06method\x18\x0c \x01(\x0e\x32%.mailwarden.mail.v1.UnsubscribeMethod\x12\x15\n\rmethod_reason\x18\r \x01(\t\x12\x1a\n\x12method_explanation\x18\x0e \x01(\t\x12\x14\n\x0cweb_page_url\x18\x0f \x01(\t\x12\x16\n\x0eoutcome_reason\x18\x10 \x01(\t\"\xd8\x02\n\x12UnsubscribeAttempt\x12\n\n\x02id\x18\x01 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\x12\x14\n\x0coperation_id\x18\x03 \x01(\t\x12\x34\n\x05state\x18\x04 \x01(\x0e\x32%.mailwarden.mail.v1.SubscriptionState\x12\x35\n\x06method\x18\x05 \x01(\x0e\x32%.mailwarden.mail.v1.UnsubscribeMethod\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x13\n\x0b\x65xplanation\x18\x07 \x01(\t\x12\x13\n\x0bhttp_status\x18\x08 \x01(\x05\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe0\x03\n\tOperation\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x04kind\x18\x02 \x01(\x0e\x32!.mailwarden.mail.v1.OperationKind\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\".mailwarden.mail.v1.OperationState\x12\x12\n\nmailbox_id\x18\x04 \x01(\t\x12.\n\x08progress\x18\x05 \x01(\x0b\x32\x1c.mailwarden.mail.v1.Progress\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x04scan\x18\x08 \x01(\x0b\x32\x1e.mailwarden.mail.v1.ScanReportH\x00\x12<\n\x0bunsubscribe\x18\t \x01(\x0b\x32%.mailwarden.mail.v1.UnsubscribeReportH\x00\x12\x31\n\x05\x65rror\x18\n \x01(\x0b\x32\".mailwarden.mail.v1.OperationError\x12\x12\n\nrequest_id\x18\x0b \x01(\tB\x08\n\x06result\"6\n\x08Progress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x03\x12\r\n\x05total\x18\x02 \x01(\x03\x12\r\n\x05phase\x18\x03 \x01(\t\"1\n\x0eOperationError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x86\x02\n\nScanReport\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\x12\x13\n\x0bincremental\x18\x02 \x01(\x08\x12\x0f\n\x07partial\x18\x03 \x01(\x08\x12\x14\n\x0clisted_count\x18\x04 \x01(\x03\x12\x15\n\rscanned_count\x18\x05 \x01(\x03\x12\x14\n\x0c\x66\x61iled_count\x18\x06 \x01(\x03\x12\x16\n\x0elabelled_count\x18\x07 \x01(\x03\x12\x35\n\ncategories\x18\x08 \x03(\x0b\x32!.mailwarden.mail.v1.CategoryCount\x12\x1a\n\x12subscription_count\x18\t \x01(\x03\x12\x13\n\x0bquota_units\x18\n \x01(\x03\"?\n\rCategoryCount\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\"^\n\x11UnsubscribeReport\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\x12\x38\n\x08outcomes\x18\x02 \x03(\x0b\x32&.mailwarden.mail.v1.UnsubscribeOutcome\"\x81\x02\n\x12UnsubscribeOutcome\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x34\n\x05state\x18\x03 \x01(\x0e\x32%.mailwarden.mail.v1.SubscriptionState\x12\x35\n\x06method\x18\x04 \x01(\x0e\x32%.mailwarden.mail.v1.UnsubscribeMethod\x12\x14\n\x0c\x61lready_done\x18\x05 \x01(\x08\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x13\n\x0b\x65xplanation\x18\x07 \x01(\t\x12\x14\n\x0cweb_page_url\x18\x08 \x01(\t\"h\n\x08Interval\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"4\n\rCalendarError\x12\x13\n\x0b\x63\x61lendar_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t*h\n\x0cMailboxState\x12\x1d\n\x19MAILBOX_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14MAILBOX_STATE_ACTIVE\x10\x01\x12\x1f\n\x1bMAILBOX_STATE_GRANT_REVOKED\x10\x02*\x81\x01\n\x13SubscriptionKeyKind\x12%\n!SUBSCRIPTION_KEY_KIND_UNSPECIFIED\x10\x00\x12!\n\x1dSUBSCRIPTION_KEY_KIND_LIST_ID\x10\x01\x12 \n\x1cSUBSCRIPTION_KEY_KIND_SENDER\x10\x02*\xfe\x02\n\x11SubscriptionState\x12\"\n\x1eSUBSCRIPTION_STATE_UNSPECIFIED\x10\x00\x12 \n\x1cSUBSCRIPTION_STATE_CANDIDATE\x10\x01\x12 \n\x1cSUBSCRIPTION_STATE_REQUESTED\x10\x02\x12\x1b\n\x17SUBSCRIPTION_STATE_SENT\x10\x03\x12\x1f\n\x1bSUBSCRIPTION_STATE_ACCEPTED\x10\x04\x12\x1f\n\x1bSUBSCRIPTION_STATE_VERIFIED\x10\x05\x12\x1e\n\x1aSUBSCRIPTION_STATE_IGNORED\x10\x06\x12\x1e\n\x1aSUBSCRIPTION_STATE_REFUSED\x10\x07\x12\x1d\n\x19SUBSCRIPTION_STATE_FAILED\x10\x08\x12\x1e\n\x1aSUBSCRIPTION_STATE_UNKNOWN\x10\t\x12#\n\x1fSUBSCRIPTION_STATE_NEEDS_PERSON\x10\n*\xb6\x01\n\x11UnsubscribeMethod\x12\"\n\x1eUNSUBSCRIBE_METHOD_UNSPECIFIED\x10\x00\x12 \n\x1cUNSUBSCRIBE_METHOD_ONE_CLICK\x10\x01\x12\x1d\n\x19UNSUBSCRIBE_METHOD_MAILTO\x10\x02\x12\x1f\n\x1bUNSUBSCRIBE_METHOD_WEB_PAGE\x10\x03\x12\x1b\n\x17UNSUBSCRIBE_METHOD_NONE\x10\x04*h\n\rOperationKind\x12\x1e\n\x1aOPERATION_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13OPERATION_KIND_SCAN\x10\x01\x12\x1e\n\x1aOPERATION_KIND_UNSUBSCRIBE\x10\x02*\xc4\x01\n\x0eOperationState\x12\x1f\n\x1bOPERATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16OPERATION_STATE_QUEUED\x10\x01\x12\x1b\n\x17OPERATION_STATE_RUNNING\x10\x02\x12\x1d\n\x19OPERATION_STATE_SUCCEEDED\x10\x03\x12\x1a\n\x16OPERATION_STATE_FAILED\x10\x04\x12\x1d\n\x19OPERATION_STATE_CANCELLED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eprotos/mail/v1/resources.proto\x12\x12mailwarden.mail.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x02\n\x07Mailbox\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\remail_address\x18\x02 \x01(\t\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .mailwarden.mail.v1.MailboxState\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_scan_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rmessage_count\x18\x06 \x01(\x03\x12\x1a\n\x12subscription_count\x18\x07 \x01(\x03\x12\r\n\x05label\x18\x08 \x01(\t\"\xfc\x03\n\x0cSubscription\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nmailbox_id\x18\x02 \x01(\t\x12\x39\n\x08key_kind\x18\x03 \x01(\x0e\x32\'.mailwarden.mail.v1.SubscriptionKeyKind\x12\x0b\n\x03key\x18\x04 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x05 \x01(\t\x12\x0e\n\x06sender\x18\x06 \x01(\t\x12\x15\n\rmessage_count\x18\x07 \x01(\x03\x12\x33\n\x0f\x66irst_seen_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_seen_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x63\x61tegory\x18\n \x01(\t\x12\x34\n\x05state\x18\x0b \x01(\x0e\x32%.mailwarden.mail.v1.SubscriptionState\x12\x35\n\x06method\x18\x0c \x01(\x0e\x32%.mailwarden.mail.v1.UnsubscribeMethod\x12\x15\n\rmethod_reason\x18\r \x01(\t\x12\x1a\n\x12method_explanation\x18\x0e \x01(\t\x12\x14\n\x0cweb_page_url\x18\x0f \x01(\t\x12\x16\n\x0eoutcome_reason\x18\x10 \x01(\t\"\xd8\x02\n\x12UnsubscribeAttempt\x12\n\n\x02id\x18\x01 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\x12\x14\n\x0coperation_id\x18\x03 \x01(\t\x12\x34\n\x05state\x18\x04 \x01(\x0e\x32%.mailwarden.mail.v1.SubscriptionState\x12\x35\n\x06method\x18\x05 \x01(\x0e\x32%.mailwarden.mail.v1.UnsubscribeMethod\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x13\n\x0b\x65xplanation\x18\x07 \x01(\t\x12\x13\n\x0bhttp_status\x18\x08 \x01(\x05\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe0\x03\n\tOperation\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x04kind\x18\x02 \x01(\x0e\x32!.mailwarden.mail.v1.OperationKind\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\".mailwarden.mail.v1.OperationState\x12\x12\n\nmailbox_id\x18\x04 \x01(\t\x12.\n\x08progress\x18\x05 \x01(\x0b\x32\x1c.mailwarden.mail.v1.Progress\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x04scan\x18\x08 \x01(\x0b\x32\x1e.mailwarden.mail.v1.ScanReportH\x00\x12<\n\x0bunsubscribe\x18\t \x01(\x0b\x32%.mailwarden.mail.v1.UnsubscribeReportH\x00\x12\x31\n\x05\x65rror\x18\n \x01(\x0b\x32\".mailwarden.mail.v1.OperationError\x12\x12\n\nrequest_id\x18\x0b \x01(\tB\x08\n\x06result\"6\n\x08Progress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x03\x12\r\n\x05total\x18\x02 \x01(\x03\x12\r\n\x05phase\x18\x03 \x01(\t\"1\n\x0eOperationError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x86\x02\n\nScanReport\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\x12\x13\n\x0bincremental\x18\x02 \x01(\x08\x12\x0f\n\x07partial\x18\x03 \x01(\x08\x12\x14\n\x0clisted_count\x18\x04 \x01(\x03\x12\x15\n\rscanned_count\x18\x05 \x01(\x03\x12\x14\n\x0c\x66\x61iled_count\x18\x06 \x01(\x03\x12\x16\n\x0elabelled_count\x18\x07 \x01(\x03\x12\x35\n\ncategories\x18\x08 \x03(\x0b\x32!.mailwarden.mail.v1.CategoryCount\x12\x1a\n\x12subscription_count\x18\t \x01(\x03\x12\x13\n\x0bquota_units\x18\n \x01(\x03\"?\n\rCategoryCount\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\"^\n\x11UnsubscribeReport\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\x12\x38\n\x08outcomes\x18\x02 \x03(\x0b\x32&.mailwarden.mail.v1.UnsubscribeOutcome\"\x81\x02\n\x12UnsubscribeOutcome\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x34\n\x05state\x18\x03 \x01(\x0e\x32%.mailwarden.mail.v1.SubscriptionState\x12\x35\n\x06method\x18\x04 \x01(\x0e\x32%.mailwarden.mail.v1.UnsubscribeMethod\x12\x14\n\x0c\x61lready_done\x18\x05 \x01(\x08\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x13\n\x0b\x65xplanation\x18\x07 \x01(\t\x12\x14\n\x0cweb_page_url\x18\x08 \x01(\t\"h\n\x08Interval\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"4\n\rCalendarError\x12\x13\n\x0b\x63\x61lendar_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t*h\n\x0cMailboxState\x12\x1d\n\x19MAILBOX_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14MAILBOX_STATE_ACTIVE\x10\x01\x12\x1f\n\x1bMAILBOX_STATE_GRANT_REVOKED\x10\x02*\x81\x01\n\x13SubscriptionKeyKind\x12%\n!SUBSCRIPTION_KEY_KIND_UNSPECIFIED\x10\x00\x12!\n\x1dSUBSCRIPTION_KEY_KIND_LIST_ID\x10\x01\x12 \n\x1cSUBSCRIPTION_KEY_KIND_SENDER\x10\x02*\xfe\x02\n\x11SubscriptionState\x12\"\n\x1eSUBSCRIPTION_STATE_UNSPECIFIED\x10\x00\x12 \n\x1cSUBSCRIPTION_STATE_CANDIDATE\x10\x01\x12 \n\x1cSUBSCRIPTION_STATE_REQUESTED\x10\x02\x12\x1b\n\x17SUBSCRIPTION_STATE_SENT\x10\x03\x12\x1f\n\x1bSUBSCRIPTION_STATE_ACCEPTED\x10\x04\x12\x1f\n\x1bSUBSCRIPTION_STATE_VERIFIED\x10\x05\x12\x1e\n\x1aSUBSCRIPTION_STATE_IGNORED\x10\x06\x12\x1e\n\x1aSUBSCRIPTION_STATE_REFUSED\x10\x07\x12\x1d\n\x19SUBSCRIPTION_STATE_FAILED\x10\x08\x12\x1e\n\x1aSUBSCRIPTION_STATE_UNKNOWN\x10\t\x12#\n\x1fSUBSCRIPTION_STATE_NEEDS_PERSON\x10\n*\xb6\x01\n\x11UnsubscribeMethod\x12\"\n\x1eUNSUBSCRIBE_METHOD_UNSPECIFIED\x10\x00\x12 \n\x1cUNSUBSCRIBE_METHOD_ONE_CLICK\x10\x01\x12\x1d\n\x19UNSUBSCRIBE_METHOD_MAILTO\x10\x02\x12\x1f\n\x1bUNSUBSCRIBE_METHOD_WEB_PAGE\x10\x03\x12\x1b\n\x17UNSUBSCRIBE_METHOD_NONE\x10\x04*h\n\rOperationKind\x12\x1e\n\x1aOPERATION_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13OPERATION_KIND_SCAN\x10\x01\x12\x1e\n\x1aOPERATION_KIND_UNSUBSCRIBE\x10\x02*\xc4\x01\n\x0eOperationState\x12\x1f\n\x1bOPERATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16OPERATION_STATE_QUEUED\x10\x01\x12\x1b\n\x17OPERATION_STATE_RUNNING\x10\x02\x12\x1d\n\x19OPERATION_STATE_SUCCEEDED\x10\x03\x12\x1a\n\x16OPERATION_STATE_FAILED\x10\x04\x12\x1d\n\x19OPERATION_STATE_CANCELLED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.mail.v1.resources_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MAILBOXSTATE']._serialized_start=2629
-  _globals['_MAILBOXSTATE']._serialized_end=2733
-  _globals['_SUBSCRIPTIONKEYKIND']._serialized_start=2736
-  _globals['_SUBSCRIPTIONKEYKIND']._serialized_end=2865
-  _globals['_SUBSCRIPTIONSTATE']._serialized_start=2868
-  _globals['_SUBSCRIPTIONSTATE']._serialized_end=3250
-  _globals['_UNSUBSCRIBEMETHOD']._serialized_start=3253
-  _globals['_UNSUBSCRIBEMETHOD']._serialized_end=3435
-  _globals['_OPERATIONKIND']._serialized_start=3437
-  _globals['_OPERATIONKIND']._serialized_end=3541
-  _globals['_OPERATIONSTATE']._serialized_start=3544
-  _globals['_OPERATIONSTATE']._serialized_end=3740
+  _globals['_MAILBOXSTATE']._serialized_start=2644
+  _globals['_MAILBOXSTATE']._serialized_end=2748
+  _globals['_SUBSCRIPTIONKEYKIND']._serialized_start=2751
+  _globals['_SUBSCRIPTIONKEYKIND']._serialized_end=2880
+  _globals['_SUBSCRIPTIONSTATE']._serialized_start=2883
+  _globals['_SUBSCRIPTIONSTATE']._serialized_end=3265
+  _globals['_UNSUBSCRIBEMETHOD']._serialized_start=3268
+  _globals['_UNSUBSCRIBEMETHOD']._serialized_end=3450
+  _globals['_OPERATIONKIND']._serialized_start=3452
+  _globals['_OPERATIONKIND']._serialized_end=3556
+  _globals['_OPERATIONSTATE']._serialized_start=3559
+  _globals['_OPERATIONSTATE']._serialized_end=3755
   _globals['_MAILBOX']._serialized_start=88
-  _globals['_MAILBOX']._serialized_end=333
-  _globals['_SUBSCRIPTION']._serialized_start=336
-  _globals['_SUBSCRIPTION']._serialized_end=844
-  _globals['_UNSUBSCRIBEATTEMPT']._serialized_start=847
-  _globals['_UNSUBSCRIBEATTEMPT']._serialized_end=1191
-  _globals['_OPERATION']._serialized_start=1194
-  _globals['_OPERATION']._serialized_end=1674
-  _globals['_PROGRESS']._serialized_start=1676
-  _globals['_PROGRESS']._serialized_end=1730
-  _globals['_OPERATIONERROR']._serialized_start=1732
-  _globals['_OPERATIONERROR']._serialized_end=1781
-  _globals['_SCANREPORT']._serialized_start=1784
-  _globals['_SCANREPORT']._serialized_end=2046
-  _globals['_CATEGORYCOUNT']._serialized_start=2048
-  _globals['_CATEGORYCOUNT']._serialized_end=2111
-  _globals['_UNSUBSCRIBEREPORT']._serialized_start=2113
-  _globals['_UNSUBSCRIBEREPORT']._serialized_end=2207
-  _globals['_UNSUBSCRIBEOUTCOME']._serialized_start=2210
-  _globals['_UNSUBSCRIBEOUTCOME']._serialized_end=2467
-  _globals['_INTERVAL']._serialized_start=2469
-  _globals['_INTERVAL']._serialized_end=2573
-  _globals['_CALENDARERROR']._serialized_start=2575
-  _globals['_CALENDARERROR']._serialized_end=2627
+  _globals['_MAILBOX']._serialized_end=348
+  _globals['_SUBSCRIPTION']._serialized_start=351
+  _globals['_SUBSCRIPTION']._serialized_end=859
+  _globals['_UNSUBSCRIBEATTEMPT']._serialized_start=862
+  _globals['_UNSUBSCRIBEATTEMPT']._serialized_end=1206
+  _globals['_OPERATION']._serialized_start=1209
+  _globals['_OPERATION']._serialized_end=1689
+  _globals['_PROGRESS']._serialized_start=1691
+  _globals['_PROGRESS']._serialized_end=1745
+  _globals['_OPERATIONERROR']._serialized_start=1747
+  _globals['_OPERATIONERROR']._serialized_end=1796
+  _globals['_SCANREPORT']._serialized_start=1799
+  _globals['_SCANREPORT']._serialized_end=2061
+  _globals['_CATEGORYCOUNT']._serialized_start=2063
+  _globals['_CATEGORYCOUNT']._serialized_end=2126
+  _globals['_UNSUBSCRIBEREPORT']._serialized_start=2128
+  _globals['_UNSUBSCRIBEREPORT']._serialized_end=2222
+  _globals['_UNSUBSCRIBEOUTCOME']._serialized_start=2225
+  _globals['_UNSUBSCRIBEOUTCOME']._serialized_end=2482
+  _globals['_INTERVAL']._serialized_start=2484
+  _globals['_INTERVAL']._serialized_end=2588
+  _globals['_CALENDARERROR']._serialized_start=2590
+  _globals['_CALENDARERROR']._serialized_end=2642
 # @@protoc_insertion_point(module_scope)

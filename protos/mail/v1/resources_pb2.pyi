@@ -91,7 +91,7 @@ OPERATION_STATE_FAILED: OperationState
 OPERATION_STATE_CANCELLED: OperationState
 
 class Mailbox(_message.Message):
-    __slots__ = ("id", "email_address", "state", "create_time", "last_scan_time", "message_count", "subscription_count")
+    __slots__ = ("id", "email_address", "state", "create_time", "last_scan_time", "message_count", "subscription_count", "label")
     ID_FIELD_NUMBER: _ClassVar[int]
     EMAIL_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +99,7 @@ class Mailbox(_message.Message):
     LAST_SCAN_TIME_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIPTION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
     id: str
     email_address: str
     state: MailboxState
@@ -106,7 +107,8 @@ class Mailbox(_message.Message):
     last_scan_time: _timestamp_pb2.Timestamp
     message_count: int
     subscription_count: int
-    def __init__(self, id: _Optional[str] = ..., email_address: _Optional[str] = ..., state: _Optional[_Union[MailboxState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_scan_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message_count: _Optional[int] = ..., subscription_count: _Optional[int] = ...) -> None: ...
+    label: str
+    def __init__(self, id: _Optional[str] = ..., email_address: _Optional[str] = ..., state: _Optional[_Union[MailboxState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_scan_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message_count: _Optional[int] = ..., subscription_count: _Optional[int] = ..., label: _Optional[str] = ...) -> None: ...
 
 class Subscription(_message.Message):
     __slots__ = ("id", "mailbox_id", "key_kind", "key", "display_name", "sender", "message_count", "first_seen_time", "last_seen_time", "category", "state", "method", "method_reason", "method_explanation", "web_page_url", "outcome_reason")

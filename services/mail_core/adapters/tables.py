@@ -48,6 +48,7 @@ mailboxes = sa.Table(
     sa.Column("message_count", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("subscription_count", sa.BigInteger, nullable=False, server_default="0"),
     _now("created_at"),
+    _text("label"),
     sa.UniqueConstraint("team_id", "email_address"),
 )
 
@@ -156,6 +157,24 @@ audit_outbox = sa.Table(
     sa.Column("event", sa.LargeBinary, nullable=False),
     sa.Column("is_refused", sa.Boolean, nullable=False, server_default=sa.false()),
     _now("created_at"),
+)
+
+master_keys = sa.Table(
+    "master_keys",
+    metadata,
+    sa.Column("key_id", sa.Text, primary_key=True),
+    # Something known, sealed under the key: another key of the same name does not open it.
+    sa.Column("canary", sa.LargeBinary, nullable=False),
+    sa.Column("last_current_at", _instant, nullable=False),
+)
+
+master_key_holders = sa.Table(
+    "master_key_holders",
+    metadata,
+    sa.Column("replica", _id, primary_key=True),
+    sa.Column("key_ids", ARRAY(sa.Text), nullable=False),
+    sa.Column("seals_under", sa.Text, nullable=False),
+    sa.Column("seen_at", _instant, nullable=False),
 )
 
 label_changes = sa.Table(

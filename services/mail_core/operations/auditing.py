@@ -27,6 +27,11 @@ def mailbox_imported(mailbox: Mailbox, *, replaced: bool, unsubscribe_count: int
     )
 
 
+def mailbox_labelled(mailbox: Mailbox, call: Call) -> AuditEvent:
+    """A mailbox came within, or left, what credentials with a label prefix may use."""
+    return audit_event("mailbox.labelled", resource=f"mailbox:{mailbox.id}", call=call)
+
+
 def operation_requested(operation: Operation, call: Call) -> AuditEvent:
     """Work was asked for and queued."""
     return audit_event(

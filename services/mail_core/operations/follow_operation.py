@@ -11,7 +11,7 @@ from services.mail_core.domain.ids import OperationId, TeamId
 from services.mail_core.domain.operation import OperationKind
 from services.mail_core.domain.records import Operation
 from services.mail_core.operations.auditing import cancel_requested
-from services.mail_core.operations.mailbox_access import is_uuid
+from services.mail_core.operations.mailbox_access import is_uuid, may_use
 from services.mail_core.operations.request_operation import is_request_id
 from services.mail_core.storage import OperationChanges, Records, Store
 
@@ -71,10 +71,10 @@ async def _visible(
     scopes: Mapping[OperationKind, frozenset[str]] = _READ,
 ) -> Operation:
     operation = await _find(records, operation_id, request_id)
-    allowed = caller.restrictions.mailbox_ids
     if operation is None or not scopes[operation.kind] & caller.scopes:
         raise _not_found()
-    if allowed and operation.mailbox_id not in allowed:
+    mailbox = await records.mailboxes.find(operation.mailbox_id)
+    if mailbox is None or not may_use(caller, mailbox):
         raise _not_found()
     return operation
 

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from services.common.errors import precondition
-from services.common.sealing import Sealer, SealError
+from services.common.sealing import Place, Sealer, SealError
 from services.mail_core.domain.ids import TeamId
 from services.mail_core.domain.records import Mailbox, MailboxState
 from services.mail_core.ports import Calendar, Gmail, GoogleAccess, GoogleGrant, Priority
 
 REVOKED = "GMAIL_GRANT_REVOKED"
+GRANT_COLUMN = "mailboxes.grant_sealed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,22 +19,23 @@ class GoogleGrants:
     sealer: Sealer
     google: GoogleAccess
 
-    def seal(self, token_json: str, team_id: TeamId) -> bytes:
+    async def seal(self, token_json: str, team_id: TeamId) -> bytes:
         """Seal a token file for a team."""
-        return self.sealer.seal(token_json.encode(), team_id)
+        return await self.sealer.seal(token_json.encode(), Place(team_id, GRANT_COLUMN))
 
-    def gmail(self, mailbox: Mailbox, priority: Priority = Priority.INTERACTIVE) -> Gmail:
+    async def gmail(self, mailbox: Mailbox, priority: Priority = Priority.INTERACTIVE) -> Gmail:
         """Open a mailbox. Raises FAILED_PRECONDITION GMAIL_GRANT_REVOKED, GRANT_UNREADABLE."""
-        return self.google.gmail(self._open(mailbox), priority)
+        return self.google.gmail(await self._open(mailbox), priority)
 
-    def calendar(self, mailbox: Mailbox) -> Calendar:
+    async def calendar(self, mailbox: Mailbox) -> Calendar:
         """Open the calendars of a mailbox's owner. Raises as `gmail`."""
-        return self.google.calendar(self._open(mailbox))
+        return self.google.calendar(await self._open(mailbox))
 
-    def _open(self, mailbox: Mailbox) -> GoogleGrant:
+    async def _open(self, mailbox: Mailbox) -> GoogleGrant:
         check_grant(mailbox)
         try:
-            token_json = self.sealer.open(mailbox.grant_sealed, mailbox.team_id).decode()
+            place = Place(mailbox.team_id, GRANT_COLUMN)
+            token_json = (await self.sealer.open(mailbox.grant_sealed, place)).decode()
         except SealError:
             raise precondition(
                 "GRANT_UNREADABLE", "The stored grant cannot be opened with this server's master key."

@@ -9,6 +9,7 @@ from services.mail_core.domain.state_files import targets_in
 from services.mail_core.domain.target import TargetUse
 from services.mail_core.operations.auditing import mailbox_imported
 from services.mail_core.operations.google_grants import GoogleGrants
+from services.mail_core.operations.label_mailbox import check_label
 from services.mail_core.operations.mailbox_access import is_uuid
 from services.mail_core.storage import Store
 
@@ -38,18 +39,22 @@ class ImportMailbox:
     store: Store
     grants: GoogleGrants
 
-    async def __call__(self, team_id: str, files: StateFiles, max_mailboxes: int | None = None) -> Imported:
+    async def __call__(
+        self, team_id: str, files: StateFiles, max_mailboxes: int | None = None, label: str | None = None
+    ) -> Imported:
         """Connect, within the plan when it is told. Raises what `ImportMailbox` of the contract names."""
         if not is_uuid(team_id):
             raise invalid("TEAM_ID_INVALID", "team_id must be a UUID.", field="team_id")
+        if label is not None:
+            check_label(label)
         unsubscribed = targets_in(files.unsubscribed_methods_json, "unsubscribed_methods_json")
         shown = targets_in(files.sent_unsubscribe_links_json, "sent_unsubscribe_links_json")
         grant = self.grants.google.read_grant(files.token_json)
         profile = await self.grants.google.gmail(grant).profile()
-        sealed = self.grants.seal(files.token_json, TeamId(team_id))
+        sealed = await self.grants.seal(files.token_json, TeamId(team_id))
         async with self.store.team(TeamId(team_id)) as records:
             address = profile.email_address.lower()
-            mailbox, is_replaced = await records.mailboxes.connect(address, sealed, max_mailboxes)
+            mailbox, is_replaced = await records.mailboxes.connect(address, sealed, max_mailboxes, label)
             count = await records.ledger.import_used(mailbox.id, unsubscribed, TargetUse.UNSUBSCRIBED)
             await records.ledger.import_used(mailbox.id, shown, TargetUse.SHOWN)
             records.audit.note(mailbox_imported(mailbox, replaced=is_replaced, unsubscribe_count=count))

@@ -27,11 +27,12 @@ async def mailbox_for(records: Records, caller: Caller, mailbox_id: str) -> Mail
     if mailbox_id in ONLY_MAILBOX:
         return await _only_mailbox(records, caller)
     mailbox = await records.mailboxes.find(MailboxId(mailbox_id)) if is_uuid(mailbox_id) else None
-    if mailbox is None:
-        raise not_found("MAILBOX_NOT_FOUND", "There is no such mailbox.")
-    if not may_use(caller, mailbox):
+    if mailbox is not None and may_use(caller, mailbox):
+        return mailbox
+    # One answer, whether it exists or not: a narrowed credential must not learn which mailboxes there are.
+    if caller.restrictions.mailbox_ids or caller.restrictions.label_prefix:
         raise denied("MAILBOX_NOT_ALLOWED", "This credential may not use that mailbox.")
-    return mailbox
+    raise not_found("MAILBOX_NOT_FOUND", "There is no such mailbox.")
 
 
 async def _only_mailbox(records: Records, caller: Caller) -> Mailbox:
@@ -44,5 +45,7 @@ async def _only_mailbox(records: Records, caller: Caller) -> Mailbox:
 
 
 def may_use(caller: Caller, mailbox: Mailbox) -> bool:
-    """Whether the caller's credential is narrowed to other mailboxes."""
-    return not caller.restrictions.mailbox_ids or mailbox.id in caller.restrictions.mailbox_ids
+    """Whether the mailbox is within what the caller's credential is narrowed to."""
+    narrowed = caller.restrictions
+    is_listed = not narrowed.mailbox_ids or mailbox.id in narrowed.mailbox_ids
+    return is_listed and mailbox.label.startswith(narrowed.label_prefix)

@@ -70,7 +70,7 @@ class OwnerTime:
         caller = call.require_caller()
         async with self.store.team(TeamId(caller.team_id)) as records:
             mailbox = await mailbox_for(records, caller, mailbox_id)
-        calendar = self.grants.calendar(mailbox)
+        calendar = await self.grants.calendar(mailbox)
         return await calendar.free_busy(calendar_ids, window.start, window.end)
 
 

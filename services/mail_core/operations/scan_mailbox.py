@@ -55,7 +55,7 @@ class ScanMailbox:
             mailbox = await records.mailboxes.find(operation.mailbox_id)
         if mailbox is None:
             return ScanReport()
-        gmail = self.grants.gmail(mailbox, Priority.BACKGROUND)
+        gmail = await self.grants.gmail(mailbox, Priority.BACKGROUND)
         run = _ScanRun(self, operation, mailbox, gmail, report)
         return await run.run()
 

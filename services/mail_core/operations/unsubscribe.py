@@ -133,7 +133,8 @@ class Unsubscribe:
         sender = subscription.alias or mailbox.email_address
         try:
             mail = compose(subscription.plan.mailto, sender, claim.attempt_id, self.clock())
-            await self.grants.gmail(mailbox).send(mail)
+            gmail = await self.grants.gmail(mailbox)
+            await gmail.send(mail)
         except SendUnknownError:
             return one_click_answer_lost()
         except (AppError, ValueError):

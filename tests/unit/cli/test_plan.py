@@ -7,7 +7,7 @@ import pytest
 from services.cli.folder import DataFolder
 from services.cli.plan import EDGES, Plan, Ports
 from services.cli.provisioning import Database
-from services.common.sealing import read_master_keys
+from services.common.master_keys import read_master_keys
 
 DATABASE = Database("d", "owner", "app", "postgresql://owner:o@/d", "postgresql://app:a@/d")
 

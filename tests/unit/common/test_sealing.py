@@ -1,95 +1,157 @@
 """Tenant secrets at rest: what was sealed for a team opens for that team, and nothing else opens."""
 
+import asyncio
 import base64
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.sealing import KEY_BYTES, Sealer, SealError, new_master_key_line, read_master_keys
+from services.common.errors import AppError
+from services.common.master_keys import (
+    FileMasterKeys,
+    MasterKeys,
+    new_master_key_line,
+    read_master_keys,
+    write_master_keys_text,
+)
+from services.common.sealing import KEY_BYTES, KeyMissingError, Place, Sealer, SealError, is_under, key_id_of
 
 KEY, OTHER = bytes(range(KEY_BYTES)), bytes(range(1, KEY_BYTES + 1))
-SEALER = Sealer("k1", {"k1": KEY})
+SEALER = Sealer(MasterKeys({"k1": KEY}))
 TEAM, OTHER_TEAM = "5d5f5c1e-0000-4000-8000-000000000001", "5d5f5c1e-0000-4000-8000-000000000002"
+HERE = Place(TEAM, "mailboxes.grant_sealed")
+
+
+def sealed_v1(key: bytes, key_id: str, plaintext: bytes) -> bytes:
+    """What the first version wrote."""
+    nonce = bytes(12)
+    named = key_id.encode()
+    return (
+        b"\x01" + bytes([len(named)]) + named + nonce + AESGCM(key).encrypt(nonce, plaintext, TEAM.encode())
+    )
+
+
+def sealed(plaintext: bytes, place: Place = HERE, sealer: Sealer = SEALER) -> bytes:
+    return asyncio.run(sealer.seal(plaintext, place))
+
+
+def opened(sealer: Sealer, value: bytes, place: Place = HERE) -> bytes:
+    return asyncio.run(sealer.open(value, place))
 
 
 @given(st.binary(max_size=300), st.text(st.characters(codec="utf-8"), max_size=40))
 def test_what_is_sealed_opens_for_its_team(secret: bytes, team: str) -> None:
     """Any bytes, any team id."""
-    assert SEALER.open(SEALER.seal(secret, team), team) == secret
+    place = Place(team, "a.b")
+    assert opened(SEALER, sealed(secret, place), place) == secret
 
 
 def test_sealing_twice_never_gives_the_same_bytes() -> None:
     """A nonce that came again would open both (NIST SP 800-38D §8)."""
-    assert len({SEALER.seal(b"secret", TEAM) for _ in range(200)}) == 200
+    assert len({sealed(b"secret") for _ in range(200)}) == 200
 
 
 def test_the_secret_is_not_in_what_is_stored() -> None:
     """Nor is it there in another spelling."""
-    sealed = SEALER.seal(b"refresh-token-1", TEAM)
-    assert b"refresh" not in sealed
-    assert b"refresh" not in base64.b64encode(sealed)
+    value = sealed(b"refresh-token-1")
+    assert b"refresh" not in value
+    assert b"refresh" not in base64.b64encode(value)
 
 
 @pytest.mark.promise("secrets.sealed")
-def test_another_team_cannot_open_it() -> None:
-    """A row copied to another tenant stays shut."""
+@pytest.mark.parametrize("place", [Place(OTHER_TEAM, HERE.column), Place(TEAM, "mailboxes.other")])
+def test_another_team_or_another_column_cannot_open_it(place: Place) -> None:
+    """A value that is copied to another tenant, or to another place of the same, stays shut."""
     with pytest.raises(SealError):
-        SEALER.open(SEALER.seal(b"secret", TEAM), OTHER_TEAM)
+        opened(SEALER, sealed(b"secret"), place)
 
 
 @pytest.mark.promise("secrets.sealed")
 @pytest.mark.parametrize(
-    "sealer",
-    [Sealer("k1", {"k1": OTHER}), Sealer("k2", {"k2": KEY}), Sealer("k1", {})],
-    ids=["another key of the same name", "the key under another name", "no key"],
+    "keys", [{"k1": OTHER}, {"k2": KEY}, {}], ids=["another of the same name", "under another name", "none"]
 )
-def test_a_key_that_cannot_open_fails_closed(sealer: Sealer) -> None:
+@pytest.mark.parametrize("value", [asyncio.run(SEALER.seal(b"s", HERE)), sealed_v1(KEY, "k1", b"s")])
+def test_a_key_that_cannot_open_fails_closed(keys: dict[str, bytes], value: bytes) -> None:
     """An error, never some bytes."""
     with pytest.raises(SealError):
-        sealer.open(SEALER.seal(b"secret", TEAM), TEAM)
+        opened(Sealer(MasterKeys(keys)), value)
+
+
+def test_a_missing_key_is_named() -> None:
+    """So that an operator knows which one to look for."""
+    with pytest.raises(KeyMissingError) as caught:
+        opened(Sealer(MasterKeys({"k2": KEY})), sealed(b"secret"))
+    assert caught.value.key_id == "k1"
 
 
 @pytest.mark.promise("secrets.sealed")
 def test_every_flipped_bit_is_noticed() -> None:
-    """Version, key id, nonce, ciphertext and tag."""
-    sealed = SEALER.seal(b"secret", TEAM)
-    for place in range(len(sealed) * 8):
-        changed = bytearray(sealed)
+    """Version, key id, lengths, wrapped key, nonce, ciphertext and tag."""
+    value = sealed(b"secret")
+    for place in range(len(value) * 8):
+        changed = bytearray(value)
         changed[place // 8] ^= 1 << place % 8
         with pytest.raises(SealError):
-            SEALER.open(bytes(changed), TEAM)
+            opened(SEALER, bytes(changed))
 
 
 def test_every_truncation_is_noticed() -> None:
     """Down to nothing at all."""
-    sealed = SEALER.seal(b"secret", TEAM)
-    for length in range(len(sealed)):
-        with pytest.raises(SealError):
-            SEALER.open(sealed[:length], TEAM)
+    for value in (sealed(b"secret"), sealed_v1(KEY, "k1", b"secret")):
+        for length in range(len(value)):
+            with pytest.raises(SealError):
+                opened(SEALER, value[:length])
 
 
-@given(st.binary(max_size=80))
-def test_arbitrary_bytes_never_open_and_never_break_the_reader(sealed: bytes) -> None:
+@given(st.binary(max_size=120) | st.binary(max_size=120).map(lambda end: b"\x02\x02k1\x00\x3c" + end))
+def test_arbitrary_bytes_never_open_and_never_break_the_reader(value: bytes) -> None:
     """One kind of error, whatever the column holds."""
     with pytest.raises(SealError):
-        SEALER.open(sealed, TEAM)
+        opened(SEALER, value)
+
+
+def test_what_the_first_version_sealed_still_opens() -> None:
+    """Directly under the master key, bound to the team alone; it counts as not current."""
+    value = sealed_v1(KEY, "k1", b"secret")
+    assert opened(SEALER, value) == b"secret"
+    assert (key_id_of(value), is_under(value, "k1"), is_under(sealed(b"s"), "k1")) == ("k1", False, True)
 
 
 def test_rotation_opens_the_old_and_seals_with_the_new(tmp_path: Path) -> None:
     """A new first line is the current key; the lines below still open."""
     file = tmp_path / "keys"
-    old_line = new_master_key_line("old")
+    old_line, new_line = new_master_key_line("old"), new_master_key_line("new")
     file.write_text(f"{old_line}\n")
-    sealed = read_master_keys(file).seal(b"secret", TEAM)
-    file.write_text(f"{new_master_key_line('new')}\n{old_line}\n")
+    value = sealed(b"secret", sealer=Sealer(read_master_keys(file)))
+    file.write_text(f"{new_line}\n{old_line}\n")
     rotated = read_master_keys(file)
-    assert rotated.open(sealed, TEAM) == b"secret"
-    assert b"new" in rotated.seal(b"secret", TEAM)[:8]
-    file.write_text(f"{new_master_key_line('new')}\n")
+    assert opened(Sealer(rotated), value) == b"secret"
+    assert key_id_of(sealed(b"secret", sealer=Sealer(rotated))) == "new"
+    assert write_master_keys_text(rotated) == file.read_text()
+    file.write_text(f"{new_line}\n")
     with pytest.raises(SealError):
-        read_master_keys(file).open(sealed, TEAM)
+        opened(Sealer(read_master_keys(file)), value)
+
+
+def test_a_running_process_sees_a_new_key_at_once_and_seals_only_under_the_agreed_one(tmp_path: Path) -> None:
+    """Needed to open, it is looked for in the file; nothing is sealed under a key that nobody settled."""
+    file = tmp_path / "keys"
+    old_line, new_line = new_master_key_line("old"), new_master_key_line("new")
+    file.write_text(f"{old_line}\n")
+    keys = FileMasterKeys(file)
+    with pytest.raises(AppError, match="settled"):
+        sealed(b"secret", sealer=Sealer(keys))
+    keys.seal_under("old")
+    file.write_text(f"{new_line}\n{old_line}\n")
+    value = sealed(b"secret", sealer=Sealer(read_master_keys(file)))
+    assert opened(Sealer(keys), value) == b"secret"
+    assert key_id_of(sealed(b"secret", sealer=Sealer(keys))) == "old"
+    file.write_text("half a li")
+    keys._watched.refresh()
+    assert opened(Sealer(keys), value) == b"secret"
 
 
 GOOD = base64.b64encode(KEY).decode()
@@ -121,10 +183,9 @@ def test_an_unusable_key_file_is_refused_without_quoting_it(tmp_path: Path, text
 @pytest.mark.promise("secrets.shown")
 def test_no_repr_shows_a_key() -> None:
     """Nor does an error: both end up in logs."""
-    shown = repr(SEALER) + str(SEALER)
+    shown = repr(SEALER) + str(SEALER.keys)
     assert repr(KEY)[2:20] not in shown
-    assert "k1" in shown
     with pytest.raises(SealError) as caught:
-        SEALER.open(SEALER.seal(b"planted", TEAM)[:-1], TEAM)
+        opened(SEALER, sealed(b"planted")[:-1])
     assert "planted" not in repr(caught.value)
     assert caught.value.__suppress_context__

@@ -13,6 +13,7 @@ from services.common.context import Call
 from services.common.database import Database
 from services.common.identity import Caller, Restrictions
 from services.common.link_safety import LinkPolicy
+from services.common.master_keys import MasterKeys
 from services.common.sealing import Sealer
 from services.mail_core.adapters.postgres_store import PostgresStore
 from services.mail_core.domain.ids import TeamId
@@ -80,7 +81,7 @@ class World:
     def __post_init__(self) -> None:
         self.google = FakeGoogle(mailboxes={"refresh-1": self.gmail})
         self.store = PostgresStore(self.database, self.queue)  # pyright: ignore[reportArgumentType]
-        self.grants = GoogleGrants(Sealer("k1", {"k1": bytes(32)}), self.google)
+        self.grants = GoogleGrants(Sealer(MasterKeys({"k1": bytes(32)})), self.google)
         self.ask = AskForWork(self.store, self.now)
         self.look = LookAtMail(self.store)
         self.owner_time = OwnerTime(self.store, self.grants, self.now)

@@ -1,0 +1,129 @@
+"""Master keys in a file: `key_id:base64(32 bytes)` lines, the preferred key first, read again on change."""
+
+import base64
+import binascii
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from services.common.errors import unavailable
+from services.common.sealing import KEY_BYTES, NONCE_BYTES, KeyMissingError, decrypt
+from services.common.watched_files import WatchedFiles
+
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class MasterKeys:
+    """Some master keys, the preferred one first. Implements `sealing.KeyWrapper`."""
+
+    keys: Mapping[str, bytes] = field(repr=False)
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """Their ids, in order."""
+        return tuple(self.keys)
+
+    @property
+    def current_key_id(self) -> str:
+        """The preferred one."""
+        return self.key_ids[0]
+
+    async def wrap(self, key_id: str, data_key: bytes, context: bytes) -> bytes:
+        """Encrypt a data key: nonce(12) ‖ ciphertext ‖ tag(16). Raises KeyMissingError."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + AESGCM(self._key(key_id)).encrypt(nonce, data_key, context)
+
+    async def unwrap(self, key_id: str, wrapped: bytes, context: bytes) -> bytes:
+        """Decrypt a data key. Raises SealError."""
+        return decrypt(self._key(key_id), wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], context)
+
+    async def open_direct(self, key_id: str, nonce: bytes, ciphertext: bytes, associated: bytes) -> bytes:
+        """Decrypt what v1 sealed. Raises SealError."""
+        return decrypt(self._key(key_id), nonce, ciphertext, associated)
+
+    def _key(self, key_id: str) -> bytes:
+        key = self.keys.get(key_id)
+        if key is None:
+            raise KeyMissingError(key_id)
+        return key
+
+
+class FileMasterKeys:
+    """The keys of a file as it is now. Implements `sealing.KeyWrapper`.
+
+    Which of them seals is told by `seal_under`: with several replicas it must be one that all of them hold.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Read the file. Raises ValueError or OSError; neither quotes it."""
+        self._watched = WatchedFiles("master_keys", [file], lambda: read_master_keys(file))
+        self._agreed = ""
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids in the file, the preferred first."""
+        return self._watched.current().key_ids
+
+    @property
+    def current_key_id(self) -> str:
+        """The key that seals: the agreed one. Raises AppError UNAVAILABLE NOT_READY without it."""
+        if self._agreed not in self.key_ids:
+            raise unavailable("NOT_READY", "It is not settled which master key seals; try again.")
+        return self._agreed
+
+    def seal_under(self, key_id: str) -> None:
+        """Seal under this key from now on."""
+        self._agreed = key_id
+
+    async def wrap(self, key_id: str, data_key: bytes, context: bytes) -> bytes:
+        """Encrypt a data key. Raises KeyMissingError."""
+        return await self._holding(key_id).wrap(key_id, data_key, context)
+
+    async def unwrap(self, key_id: str, wrapped: bytes, context: bytes) -> bytes:
+        """Decrypt a data key. Raises SealError."""
+        return await self._holding(key_id).unwrap(key_id, wrapped, context)
+
+    async def open_direct(self, key_id: str, nonce: bytes, ciphertext: bytes, associated: bytes) -> bytes:
+        """Decrypt what v1 sealed. Raises SealError."""
+        return await self._holding(key_id).open_direct(key_id, nonce, ciphertext, associated)
+
+    def _holding(self, key_id: str) -> MasterKeys:
+        # A key that we do not know may have been written this moment.
+        found = self._watched.current()
+        return found if key_id in found.keys else self._watched.refresh()
+
+
+def read_master_keys(path: Path) -> MasterKeys:
+    """Read a key file. Raises ValueError when it has no usable line; the message holds no key material."""
+    keys: dict[str, bytes] = {}
+    for number, line in enumerate(path.read_text().split(), start=1):
+        key_id, _, encoded = line.partition(":")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            key = b""
+        if not _KEY_ID.fullmatch(key_id) or len(key) != KEY_BYTES:
+            raise ValueError(f"{path}: line {number} must be key_id:base64 of {KEY_BYTES} bytes")
+        if key_id in keys:
+            raise ValueError(f"{path}: line {number} repeats the key id of an earlier one")
+        keys[key_id] = key
+    if not keys:
+        raise ValueError(f"{path}: no master key")
+    return MasterKeys(keys)
+
+
+def new_master_key_line(key_id: str) -> str:
+    """Make one fresh line for a master key file."""
+    return f"{key_id}:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
+
+
+def write_master_keys_text(keys: MasterKeys) -> str:
+    """Write keys as the text of a key file, in their order."""
+    lines = (f"{key_id}:{base64.b64encode(key).decode()}" for key_id, key in keys.keys.items())
+    return "".join(f"{line}\n" for line in lines)

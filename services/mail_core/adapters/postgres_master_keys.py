@@ -1,0 +1,203 @@
+"""Master keys and the replicas that hold them: no replica seals with a key that another one lacks (ADR 0015).
+
+Each replica says every few seconds which keys its file holds, and seals under the first of its file that
+all live replicas hold. A new key in the file is thereby announced before it is used, whoever wrote it.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.common.database import Database
+from services.common.errors import AppError, not_found, precondition
+from services.common.master_keys import FileMasterKeys
+from services.common.sealing import Place, Sealer, SealError
+from services.common.telemetry import get_logger
+from services.mail_core.adapters.tables import mailboxes, master_key_holders, master_keys
+from services.mail_core.operations.reseal_secrets import KeyHolder, KeyUse, SealedValue
+
+UPKEEP: Final = {"mailwarden.key_upkeep": "on"}
+LIVE: Final = timedelta(seconds=15)
+"""A replica that was not heard of for so long is gone."""
+SETTLE: Final = timedelta(seconds=30)
+"""What was sealed under a key is written down within so long: a call of the contract lasts 20 s at most."""
+_SAY_EVERY_S: Final = 5.0
+_LOOK_EVERY_S: Final = 0.5
+_LOCK: Final = sa.text("SELECT pg_advisory_xact_lock(726103)")
+_CANARY: Final = b"mailwarden canary 1"
+_NOBODY: Final = "00000000-0000-0000-0000-000000000000"
+_CANARY_PLACE: Final = Place(_NOBODY, "master_keys.canary")
+_ROW_KEY_ID: Final = sa.func.convert_from(
+    sa.func.substring(mailboxes.c.grant_sealed, 3, sa.func.get_byte(mailboxes.c.grant_sealed, 1)), "LATIN1"
+)
+
+
+class UnfitMasterKeysError(Exception):
+    """The key file cannot serve this database. The text names key ids and says what to do."""
+
+
+class KeyAgreement:
+    """One replica's part in agreeing on the key that seals."""
+
+    def __init__(self, database: Database, keys: FileMasterKeys) -> None:
+        self._database = database
+        self._keys = keys
+        self._sealer = Sealer(keys)
+        self._replica = str(uuid.uuid4())
+        self._said: tuple[str, ...] = ()
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether it was ever agreed on a key."""
+        return bool(self._said)
+
+    async def agree(self) -> str:
+        """Say what we hold, check that it fits the database, and choose; gives the key that seals.
+
+        Raises UnfitMasterKeysError, AppError UNAVAILABLE DATABASE_DOWN.
+        """
+        held = self._keys.key_ids
+        async with self._database.transaction(UPKEEP) as connection:
+            # Alone: nobody joins between our choice and its record.
+            await connection.execute(_LOCK)
+            await self._check(connection, held, has_changed=held != self._said)
+            others = await self._others(connection)
+            chosen = next((key_id for key_id in held if all(key_id in ids for ids in others)), None)
+            if chosen is None:
+                raise UnfitMasterKeysError(
+                    f"the running replicas hold none of the master keys {', '.join(held)}: keep a key that"
+                    " they hold in MASTER_KEY_FILE, below the new one"
+                )
+            await self._record(connection, held, chosen)
+        self._keys.seal_under(chosen)
+        self._said = held
+        return chosen
+
+    async def keep_agreeing(self) -> None:
+        """Say it again every few seconds, and at once when the file changed, until cancelled."""
+        waited_s, sealing = 0.0, ""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            waited_s += _LOOK_EVERY_S
+            if waited_s < _SAY_EVERY_S and self._keys.key_ids == self._said:
+                continue
+            waited_s = 0.0
+            try:
+                if (now := await self.agree()) != sealing:
+                    get_logger().info("master_key_chosen", key_id=now)
+                    sealing = now
+            except UnfitMasterKeysError as error:
+                get_logger().error("master_keys_unfit", problem=str(error))
+            except AppError as error:
+                get_logger().warning("master_keys_not_told", reason=error.reason)
+            except Exception:  # noqa: BLE001  the next round may do better
+                get_logger().exception("unexpected", action="master_keys")
+
+    async def leave(self) -> None:
+        """Say that we are gone, so that nobody waits for us."""
+        async with self._database.transaction(UPKEEP) as connection:
+            mine = master_key_holders.c.replica == self._replica
+            await connection.execute(sa.delete(master_key_holders).where(mine))
+
+    async def _check(self, connection: AsyncConnection, held: Sequence[str], *, has_changed: bool) -> None:
+        canaries = {row.key_id: bytes(row.canary) for row in await connection.execute(sa.select(master_keys))}
+        needed = set(canaries)
+        if has_changed:
+            # Every row is read for this. Whatever is sealed later is sealed under a key that has a canary.
+            needed |= set((await connection.execute(sa.select(_ROW_KEY_ID).distinct())).scalars())
+        if missing := sorted(needed - set(held)):
+            raise UnfitMasterKeysError(
+                f"MASTER_KEY_FILE lacks {', '.join(missing)}, which the database needs: put the key back"
+            )
+        for key_id, canary in canaries.items():
+            try:
+                await self._sealer.open(canary, _CANARY_PLACE)
+            except SealError:
+                raise UnfitMasterKeysError(
+                    f"MASTER_KEY_FILE holds another key under the id {key_id} than the one that the database"
+                    " was sealed with: put the right key back"
+                ) from None
+
+    async def _others(self, connection: AsyncConnection) -> list[list[str]]:
+        await connection.execute(sa.delete(master_key_holders).where(~_is_live()))
+        query = sa.select(master_key_holders.c.key_ids).where(master_key_holders.c.replica != self._replica)
+        return [list(ids) for ids in (await connection.execute(query)).scalars()]
+
+    async def _record(self, connection: AsyncConnection, held: Sequence[str], chosen: str) -> None:
+        said = {"key_ids": list(held), "seals_under": chosen, "seen_at": sa.func.now()}
+        await connection.execute(
+            insert(master_key_holders)
+            .values(replica=self._replica, **said)
+            .on_conflict_do_update(index_elements=["replica"], set_=said)
+        )
+        canary = await self._sealer.seal(_CANARY, _CANARY_PLACE, chosen)
+        await connection.execute(
+            insert(master_keys)
+            .values(key_id=chosen, canary=canary, last_current_at=sa.func.now())
+            .on_conflict_do_update(index_elements=["key_id"], set_={"last_current_at": sa.func.now()})
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresSealedValues:
+    """Implements `reseal_secrets.SealedValues`: the grants of all mailboxes."""
+
+    database: Database
+
+    async def page(self, after: str, limit: int) -> list[SealedValue]:
+        """List sealed values by id, of all teams."""
+        columns = (mailboxes.c.id, mailboxes.c.team_id, mailboxes.c.grant_sealed)
+        query = sa.select(*columns).where(mailboxes.c.id > (after or _NOBODY))
+        async with self.database.transaction(UPKEEP) as connection:
+            rows = await connection.execute(query.order_by(mailboxes.c.id).limit(limit))
+            return [SealedValue(row.id, row.team_id, bytes(row.grant_sealed)) for row in rows]
+
+    async def replace(self, value: SealedValue, sealed: bytes) -> bool:
+        """Put another sealed form in the place of a value, unless somebody else has written meanwhile."""
+        mine = (mailboxes.c.id == value.id) & (mailboxes.c.grant_sealed == value.sealed)
+        statement = sa.update(mailboxes).where(mine).values(grant_sealed=sealed)
+        async with self.database.team(value.team_id) as connection:
+            return (await connection.execute(statement)).rowcount == 1
+
+    async def uses(self) -> list[KeyUse]:
+        """Count rows by the master key that they are sealed under; keys without rows too."""
+        rows = sa.select(_ROW_KEY_ID.label("key_id"), sa.func.count().label("rows")).group_by(_ROW_KEY_ID)
+        async with self.database.transaction(UPKEEP) as connection:
+            counts = {row.key_id: row.rows for row in await connection.execute(rows)}
+            known = (await connection.execute(sa.select(master_keys.c.key_id))).scalars()
+            return [KeyUse(key_id, counts.get(key_id, 0)) for key_id in sorted({*counts, *known})]
+
+    async def holders(self) -> list[KeyHolder]:
+        """List the live replicas."""
+        async with self.database.transaction(UPKEEP) as connection:
+            rows = await connection.execute(sa.select(master_key_holders).where(_is_live()))
+            return [KeyHolder(row.replica, tuple(row.key_ids), row.seals_under) for row in rows]
+
+    async def retire(self, key_id: str) -> None:
+        """Forget a key. Raises NOT_FOUND MASTER_KEY_NOT_FOUND, FAILED_PRECONDITION MASTER_KEY_IN_USE."""
+        key = master_keys.c.key_id == key_id
+        settled = sa.func.now() - master_keys.c.last_current_at > SETTLE
+        async with self.database.transaction(UPKEEP) as connection:
+            await connection.execute(_LOCK)
+            is_settled = (await connection.execute(sa.select(settled).where(key))).scalar_one_or_none()
+            if is_settled is None:
+                raise not_found("MASTER_KEY_NOT_FOUND", "The database knows no master key of this id.")
+            rows = sa.select(sa.func.count()).select_from(mailboxes).where(_ROW_KEY_ID.in_([key_id]))
+            if count := (await connection.execute(rows)).scalar_one():
+                message = f"{count} values are sealed under this master key: re-encrypt them first."
+                raise precondition("MASTER_KEY_IN_USE", message)
+            if not is_settled:
+                message = f"This master key sealed within the last {SETTLE.seconds} s: try again then."
+                raise precondition("MASTER_KEY_IN_USE", message)
+            await connection.execute(sa.delete(master_keys).where(key))
+
+
+def _is_live() -> sa.ColumnElement[bool]:
+    return master_key_holders.c.seen_at > sa.func.now() - LIVE

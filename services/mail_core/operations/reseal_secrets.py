@@ -1,0 +1,130 @@
+"""Seals what is under an old master key anew, while everything else goes on."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from services.common.audit import SYSTEM_TEAM_ID, AuditEvent, audit_event
+from services.common.errors import invalid
+from services.common.sealing import Place, Sealer, SealError, is_under
+from services.common.telemetry import get_logger
+from services.mail_core.domain.ids import TeamId
+from services.mail_core.operations.google_grants import GRANT_COLUMN
+from services.mail_core.operations.mailbox_access import is_uuid
+
+BATCH: Final = 100
+Record = Callable[[Sequence[AuditEvent]], Awaitable[None]]
+"""Writes audit events."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedValue:
+    """One sealed value and the row that holds it."""
+
+    id: str
+    team_id: TeamId
+    sealed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """How many values are sealed under a master key."""
+
+    key_id: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """A live replica, the master keys of its file, and the one that it seals under."""
+
+    replica: str
+    key_ids: tuple[str, ...]
+    seals_under: str
+
+
+class SealedValues(Protocol):
+    """Everything that is sealed, whosever it is."""
+
+    async def page(self, after: str, limit: int) -> list[SealedValue]:
+        """List values by id, beginning behind `after`; an empty one begins at the first."""
+        ...
+
+    async def replace(self, value: SealedValue, sealed: bytes) -> bool:
+        """Put another sealed form in a value's place; False when it is no longer what was read."""
+        ...
+
+    async def uses(self) -> list[KeyUse]:
+        """Count values by master key."""
+        ...
+
+    async def holders(self) -> list[KeyHolder]:
+        """List the live replicas."""
+        ...
+
+    async def retire(self, key_id: str) -> None:
+        """Forget a key. Raises AppError MASTER_KEY_NOT_FOUND, MASTER_KEY_IN_USE."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resealed:
+    """What one batch did. `raced` were written by somebody else meanwhile, `unreadable` do not open.
+
+    `next_page_token` is empty after the last batch.
+    """
+
+    examined: int
+    resealed: int
+    raced: int
+    unreadable: int
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResealSecrets:
+    """Works in small batches that hold no lock: stopped anywhere, it is taken up from the beginning.
+
+    A value is replaced only if it is still the one that was read, so that a grant which is stored meanwhile
+    stays; whoever stored it has sealed it under the current key.
+    """
+
+    values: SealedValues
+    sealer: Sealer
+    record: Record
+
+    async def __call__(self, page_token: str = "") -> Resealed:
+        """Seal the next batch anew. Raises AppError PAGE_TOKEN_INVALID."""
+        if page_token and not is_uuid(page_token):
+            raise invalid("PAGE_TOKEN_INVALID", "page_token is none of ours.", field="page_token")
+        found = await self.values.page(page_token, BATCH)
+        current = self.sealer.keys.current_key_id
+        counts = {"resealed": 0, "raced": 0, "unreadable": 0, "current": 0}
+        for value in found:
+            counts[await self._reseal(value, current)] += 1
+        if counts["resealed"]:
+            event = audit_event(
+                "secrets.resealed", resource=f"master_key:{current}", team_id=SYSTEM_TEAM_ID,
+                count=counts["resealed"],
+            )  # fmt: skip
+            await self.record([event])
+        next_token = found[-1].id if len(found) == BATCH else ""
+        return Resealed(len(found), counts["resealed"], counts["raced"], counts["unreadable"], next_token)
+
+    async def retire(self, key_id: str) -> None:
+        """Forget a key that nothing needs. Raises AppError MASTER_KEY_NOT_FOUND, MASTER_KEY_IN_USE."""
+        await self.values.retire(key_id)
+        event = audit_event("secrets.key_retired", resource=f"master_key:{key_id}", team_id=SYSTEM_TEAM_ID)
+        await self.record([event])
+
+    async def _reseal(self, value: SealedValue, current: str) -> str:
+        place = Place(value.team_id, GRANT_COLUMN)
+        try:
+            if is_under(value.sealed, current):
+                return "current"
+            plaintext = await self.sealer.open(value.sealed, place)
+        except SealError:
+            get_logger().error("sealed_value_unreadable", column=GRANT_COLUMN, id=value.id)
+            return "unreadable"
+        sealed = await self.sealer.seal(plaintext, place, current)
+        return "resealed" if await self.values.replace(value, sealed) else "raced"
