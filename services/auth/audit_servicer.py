@@ -14,7 +14,8 @@ from services.auth.operations.audit_log import ReadAudit, TakeOverEvents, Verdic
 from services.common.audit import actor_of
 from services.common.audit_proto import event_to_proto, team_event_from_proto
 from services.common.context import Call
-from services.common.errors import invalid
+from services.common.errors import denied, invalid
+from services.common.identity import Caller
 
 _CORE: Final = "mail_core"
 
@@ -31,8 +32,9 @@ class AuditServicer:
         self, request: auth_pb2.ListEventsRequest, call: Call
     ) -> auth_pb2.ListEventsResponse:
         """List a team's events."""
-        team_id = call.require_caller().team_id
-        page = await self.read.page(team_id, _query(request.filter), request.page_size, request.page_token)
+        caller = call.require_caller()
+        query = _query(request.filter, caller)
+        page = await self.read.page(caller.team_id, query, request.page_size, request.page_token)
         return auth_pb2.ListEventsResponse(
             events=[_event(row) for row in page.rows],
             next_page_token=page.next_token,
@@ -43,8 +45,8 @@ class AuditServicer:
         self, request: auth_pb2.ExportEventsRequest, call: Call
     ) -> AsyncIterator[auth_pb2.ExportEventsResponse]:
         """Stream a team's events."""
-        team_id = call.require_caller().team_id
-        async for row in self.read.export(team_id, _query(request.filter)):
+        caller = call.require_caller()
+        async for row in self.read.export(caller.team_id, _query(request.filter, caller)):
             yield auth_pb2.ExportEventsResponse(event=_event(row))
 
     async def append_events(
@@ -70,13 +72,21 @@ def verdict_to_proto(verdict: Verdict) -> auth_pb2.VerifyAuditResponse:
 
 
 def _event(row: Kept) -> auth_pb2.AuditEvent:
-    return event_to_proto(row.event, sequence=row.link.sequence, digest=row.link.digest)
+    return event_to_proto(
+        row.event, sequence=row.link.sequence, digest=row.link.digest, key_hint=row.key_hint
+    )
 
 
-def _query(wanted: auth_pb2.AuditFilter) -> AuditQuery:
+def _query(wanted: auth_pb2.AuditFilter, caller: Caller) -> AuditQuery:
+    actor = actor_of(wanted.actor)
+    if caller.restrictions.is_within_team:
+        own = actor_of(caller.principal)
+        if actor not in ("", own):
+            raise denied("AUDIT_OF_OTHERS", "A narrowed credential sees only what it did itself.")
+        actor = own
     return AuditQuery(
         action=wanted.action,
-        actor=actor_of(wanted.actor),
+        actor=actor,
         outcome=wanted.outcome,
         start=_instant(wanted.start_time, "start_time") if wanted.HasField("start_time") else None,
         end=_instant(wanted.end_time, "end_time") if wanted.HasField("end_time") else None,

@@ -89,6 +89,8 @@ def _add_mailbox(commands: argparse._SubParsersAction) -> None:  # type: ignore[
     parser.add_argument(
         "--sent-links", type=Path, help="default: data/sent_unsubscribe_links.json when it exists"
     )
+    parser.add_argument("--team", default="", help="id of the team that gets it; default: the default team")
+    parser.add_argument("--label", help="what it is for; keys with a label prefix may use what begins so")
     parser.add_argument("--data-dir", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
     parser.set_defaults(run=_import_mailbox)
 
@@ -145,7 +147,12 @@ async def _import_mailbox(options: argparse.Namespace) -> int:
     from services.cli.remote import import_mailbox
 
     return await import_mailbox(
-        options.data_dir, options.token_file, options.unsubscribed, options.sent_links
+        options.data_dir,
+        options.token_file,
+        options.unsubscribed,
+        options.sent_links,
+        team_id=options.team,
+        label=options.label,
     )
 
 

@@ -2,8 +2,8 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from protos.mail.v1 import mail_pb2, mail_pb2_grpc
@@ -11,6 +11,17 @@ from services.cli.failure import Failure
 from services.common.errors import AppError
 from services.common.grpc_client import Channel
 from services.common.tls import TlsFiles
+
+_PAGE: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalAgentFiles:
+    """Contents of the personal agent's files; all but the first may be empty."""
+
+    token_json: str = field(repr=False)
+    unsubscribed_methods_json: str = ""
+    sent_unsubscribe_links_json: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +49,33 @@ class Operator:
         async with self._channel(self.auth_address, "auth") as channel:
             yield auth_pb2_grpc.AuthAdminServiceStub(channel)
 
-    async def import_mailbox(
-        self, token_json: str, unsubscribed_methods_json: str = "", sent_unsubscribe_links_json: str = ""
-    ) -> mail_pb2.ImportMailboxResponse:
-        """Connect a mailbox to the default team from the content of the personal agent's files."""
+    async def team(self, team_id: str = "") -> auth_pb2.Team:
+        """Find a team; the default one when none is named. Raises Failure when there is no such team."""
         async with self.auth() as auth:
-            answer = await auth.GetDefaultTeam(auth_pb2.GetDefaultTeamRequest())
+            if not team_id:
+                return (await auth.GetDefaultTeam(auth_pb2.GetDefaultTeamRequest())).team
+            request = auth_pb2.ListTeamsRequest(page_size=_PAGE)
+            while True:
+                answer = await auth.ListTeams(request)
+                for team in answer.teams:
+                    if team.id == team_id:
+                        return team
+                if not answer.next_page_token:
+                    raise Failure(f"there is no team {team_id}; `mailwarden team list` shows those there are")
+                request.page_token = answer.next_page_token
+
+    async def import_mailbox(
+        self, files: PersonalAgentFiles, *, team_id: str = "", label: str | None = None
+    ) -> mail_pb2.ImportMailboxResponse:
+        """Connect a mailbox to a team from the content of the personal agent's files."""
+        team = await self.team(team_id)
         request = mail_pb2.ImportMailboxRequest(
-            team_id=answer.team.id,
-            token_json=token_json,
-            unsubscribed_methods_json=unsubscribed_methods_json,
-            sent_unsubscribe_links_json=sent_unsubscribe_links_json,
-            max_mailboxes=answer.team.limits.max_mailboxes,
+            team_id=team.id,
+            token_json=files.token_json,
+            unsubscribed_methods_json=files.unsubscribed_methods_json,
+            sent_unsubscribe_links_json=files.sent_unsubscribe_links_json,
+            max_mailboxes=team.limits.max_mailboxes,
+            label=label,
         )
         async with self._channel(self.mail_core_address, "mail_core") as channel:
             return await mail_pb2_grpc.MailAdminServiceStub(channel).ImportMailbox(request)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from services.cli.admin import Operator
+from services.cli.admin import Operator, PersonalAgentFiles
 from services.cli.failure import Failure
 from services.cli.folder import DataFolder
 from services.cli.settings import CliSettings, cli_settings
@@ -17,15 +17,23 @@ _SENT_LINKS = Path("data/sent_unsubscribe_links.json")
 
 
 async def import_mailbox(
-    data_dir: Path, token_file: Path | None, unsubscribed: Path | None, sent_links: Path | None
+    data_dir: Path,
+    token_file: Path | None,
+    unsubscribed: Path | None,
+    sent_links: Path | None,
+    *,
+    team_id: str,
+    label: str | None,
 ) -> int:
     """Connect a mailbox from the personal agent's files and say what was taken over."""
     settings = cli_settings()
-    answer = await find_operator(data_dir, settings).import_mailbox(
+    files = PersonalAgentFiles(
         _read(token_file or settings.google_token_file),
         _read_state(unsubscribed, _UNSUBSCRIBED),
         _read_state(sent_links, _SENT_LINKS),
     )
+    operator = find_operator(data_dir, settings)
+    answer = await operator.import_mailbox(files, team_id=team_id, label=label)
     verb = "connected again" if answer.replaced else "connected"
     taken = f"; {answer.imported_unsubscribe_count} earlier unsubscribes taken over"
     Console().print(

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import aiohttp
 
-from services.cli.admin import Operator
+from services.cli.admin import Operator, PersonalAgentFiles
 from services.cli.certificates import CertificateFolder, ensure_certificates, utc_now
 from services.cli.failure import Failure
 from services.cli.plan import EDGES, HOST, STOP_ORDER, Plan, Ports
@@ -171,7 +171,7 @@ class System:
             session.get(f"{google}/sandbox/token") as answer,
         ):
             token = await answer.text()
-        await operator.import_mailbox(token)
+        await operator.import_mailbox(PersonalAgentFiles(token))
 
 
 def operator_of(certificates: CertificateFolder, auth: str, mail_core: str) -> Operator:

@@ -9,7 +9,9 @@ from services.common.audit import AuditEvent
 from services.common.errors import invalid
 
 
-def event_to_proto(event: AuditEvent, *, sequence: int = 0, digest: bytes = b"") -> auth_pb2.AuditEvent:
+def event_to_proto(
+    event: AuditEvent, *, sequence: int = 0, digest: bytes = b"", key_hint: str = ""
+) -> auth_pb2.AuditEvent:
     """Write an event; `sequence` and `digest` are its place in a chain, once it has one."""
     return auth_pb2.AuditEvent(
         id=event.id,
@@ -25,6 +27,7 @@ def event_to_proto(event: AuditEvent, *, sequence: int = 0, digest: bytes = b"")
         reason=event.reason,
         facts=dict(event.facts),
         hash=digest.hex(),
+        key_hint=key_hint,
     )
 
 

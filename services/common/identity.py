@@ -35,6 +35,11 @@ class Restrictions:
     label_prefix: str = ""
     mailbox_ids: frozenset[str] = frozenset()
 
+    @property
+    def is_within_team(self) -> bool:
+        """Whether only a part of what the team owns is in reach."""
+        return bool(self.label_prefix or self.mailbox_ids)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -152,6 +157,7 @@ class _Checked:
     """A passport that was verified. Times are unix time in seconds."""
 
     caller: Caller
+    key_id: str
     issued_at: float
     expires_at: float
 
@@ -187,9 +193,11 @@ class PassportVerifier:
         digest = hashlib.sha256(token.encode()).digest()
         known = self._known.get(digest)
         if known is None or known.expires_at <= self._clock():
-            claims = await self._check(token)
-            known = _Checked(_caller_from(claims), float(claims["iat"]), float(claims["exp"]))
+            known = await self._check(token)
             self._remember(digest, known)
+        elif await self._find_key(known.key_id) is None:
+            # Its key was dropped since: it may have been stolen.
+            raise _invalid_passport()
         self.check_standing(known.caller, known.issued_at)
         return known.caller
 
@@ -198,7 +206,7 @@ class PassportVerifier:
         if self._revoked.voids(caller.roots, since):
             raise unauthenticated("PASSPORT_REVOKED", "The credential was revoked.")
 
-    async def _check(self, token: str) -> dict[str, Any]:
+    async def _check(self, token: str) -> _Checked:
         if len(token) > _MAX_TOKEN_BYTES:
             raise _invalid_passport()
         try:
@@ -207,10 +215,12 @@ class PassportVerifier:
             raise _invalid_passport() from None
         if header.get("typ") != PASSPORT_TYPE or header.get("alg") != PASSPORT_ALGORITHM:
             raise _invalid_passport()
-        key = await self._find_key(str(header.get("kid", "")))
+        key_id = str(header.get("kid", ""))
+        key = await self._find_key(key_id)
         if key is None:
             raise _invalid_passport()
-        return self._decode(token, key)
+        claims = self._decode(token, key)
+        return _Checked(_caller_from(claims), key_id, float(claims["iat"]), float(claims["exp"]))
 
     def _decode(self, token: str, key: Ed25519PublicKey) -> dict[str, Any]:
         try:

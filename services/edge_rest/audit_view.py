@@ -11,8 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from protos.auth.v1 import auth_pb2
 from services.edge_rest.schemas import AuditQuery, ExportQuery
 
-_HINT_CHARS = 8
-
 
 class _Shown(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -26,7 +24,7 @@ class AuditEventView(_Shown):
     resourceType: str | None = Field(description="Kind of what it was done to.")  # noqa: N815
     resourceId: str | None = Field(description="Id of what it was done to.")  # noqa: N815
     apiKeyHint: str | None = Field(  # noqa: N815
-        description="First 8 characters of the id of the key or token that was used."
+        description="`hint` of the API key that was used; null for every other credential."
     )
     meta: dict[str, str] = Field(description="A few more facts, names and numbers only.")
     createdAt: str = Field(  # noqa: N815
@@ -152,7 +150,7 @@ def _event(event: auth_pb2.AuditEvent) -> AuditEventView:
         action=event.action,
         resourceType=kind or None,
         resourceId=resource_id or None,
-        apiKeyHint=event.credential.partition(":")[2][:_HINT_CHARS] or None,
+        apiKeyHint=event.key_hint or None,
         meta=dict(sorted(event.facts.items())),
         createdAt=_instant(event.event_time, "milliseconds"),
         sequence=event.sequence,

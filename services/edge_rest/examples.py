@@ -12,6 +12,7 @@ from protos.mail.v1 import mail_pb2, resources_pb2
 from services.edge_rest.schemas import (
     AvailabilityBody,
     KeyBody,
+    MailboxBody,
     MeetingIntervalsBody,
     RotateBody,
     ScanBody,
@@ -63,6 +64,17 @@ _OPERATION: Final = resources_pb2.Operation(
     request_id="scan-2026-03-10",
 )
 
+_MAILBOX: Final = resources_pb2.Mailbox(
+    id=MAILBOX_ID,
+    email_address="owner@example.com",
+    state=resources_pb2.MAILBOX_STATE_ACTIVE,
+    create_time=_at(1, 8),
+    last_scan_time=_at(9, 8),
+    message_count=4_210,
+    subscription_count=57,
+    label="agents/newsletters",
+)
+
 _TEAM: Final = auth_pb2.Team(
     id="2f5b6a1c-7d8e-4f90-a1b2-c3d4e5f60718",
     name="default",
@@ -104,19 +116,8 @@ ANSWERS: Final[Mapping[str, Message]] = {
     "CreateKeyResponse": auth_pb2.CreateKeyResponse(key=_KEY, secret=_SECRET),
     "RotateKeyResponse": auth_pb2.RotateKeyResponse(key=_KEY, secret=_SECRET, replaced=_KEY),
     "RevokeKeyResponse": auth_pb2.RevokeKeyResponse(key=_KEY),
-    "ListMailboxesResponse": mail_pb2.ListMailboxesResponse(
-        mailboxes=[
-            resources_pb2.Mailbox(
-                id=MAILBOX_ID,
-                email_address="owner@example.com",
-                state=resources_pb2.MAILBOX_STATE_ACTIVE,
-                create_time=_at(1, 8),
-                last_scan_time=_at(9, 8),
-                message_count=4_210,
-                subscription_count=57,
-            )
-        ]
-    ),
+    "ListMailboxesResponse": mail_pb2.ListMailboxesResponse(mailboxes=[_MAILBOX]),
+    "Mailbox": _MAILBOX,
     "ListSubscriptionsResponse": mail_pb2.ListSubscriptionsResponse(
         subscriptions=[_SUBSCRIPTION], total_size=1
     ),
@@ -149,6 +150,7 @@ ANSWERS: Final[Mapping[str, Message]] = {
 
 BODIES: Final[Mapping[type, dict[str, Any]]] = {
     KeyBody: {"label": "ci", "scopes": ["mail:scan"], "ttl_minutes": 60},
+    MailboxBody: {"label": "agents/newsletters"},
     RotateBody: {"overlap_minutes": 60},
     ScanBody: {"dry_run": True},
     UnsubscribeBody: {"subscription_ids": [SUBSCRIPTION_ID]},

@@ -23,6 +23,7 @@ from services.edge_rest.schemas import (
     AvailabilityBody,
     ExportQuery,
     KeyBody,
+    MailboxBody,
     MeetingIntervalsBody,
     PageQuery,
     RotateBody,
@@ -117,6 +118,11 @@ class Handlers:
         query = read_query(request, PageQuery)
         asked = mail_pb2.ListMailboxesRequest(page_size=query.page_size or 0, page_token=query.page_token)
         return shown(await self.mail.ListMailboxes(asked))
+
+    async def update_mailbox(self, request: web.Request) -> web.Response:
+        body = await self.bodies.read(request, MailboxBody)
+        asked = mail_pb2.UpdateMailboxRequest(mailbox_id=path_id(request, "mailbox_id"), label=body.label)
+        return shown(await self.mail.UpdateMailbox(asked))
 
     async def scan_mailbox(self, request: web.Request) -> web.Response:
         body = await self.bodies.read(request, ScanBody)

@@ -18,6 +18,7 @@ from services.edge_rest.schemas import (
     AvailabilityBody,
     ExportQuery,
     KeyBody,
+    MailboxBody,
     MeetingIntervalsBody,
     PageQuery,
     RotateBody,
@@ -141,6 +142,7 @@ ROUTES: Final = (
         rpc=_MAIL["ListMailboxes"],
         query=PageQuery,
     ),
+    Route(method="PATCH", path=_MAILBOX, tag="mailboxes", rpc=_MAIL["UpdateMailbox"], body=MailboxBody),
     Route(
         method="POST",
         path=f"{_MAILBOX}/scans",

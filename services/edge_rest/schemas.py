@@ -165,6 +165,15 @@ class RotateBody(_Shape):
         return auth_pb2.RotateKeyRequest(key_id=key_id, overlap_minutes=self.overlap_minutes)
 
 
+class MailboxBody(_Shape):
+    """What a mailbox is called in the team."""
+
+    label: str = Field(
+        description="What it is for. Keys with a label prefix may use what begins so. Empty: no label.",
+        json_schema_extra={"maxLength": 64},
+    )
+
+
 class ScanBody(_Shape):
     """What a scan may be told."""
 

@@ -37,6 +37,7 @@ def mailbox(value: Mailbox) -> resources_pb2.Mailbox:
         last_scan_time=timestamp(value.last_scan_at),
         message_count=value.message_count,
         subscription_count=value.subscription_count,
+        label=value.label,
     )
 
 

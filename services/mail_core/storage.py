@@ -59,12 +59,20 @@ class Mailboxes(Protocol):
         ...
 
     async def connect(
-        self, email_address: str, grant_sealed: bytes, max_mailboxes: int | None = None
+        self,
+        email_address: str,
+        grant_sealed: bytes,
+        max_mailboxes: int | None = None,
+        label: str | None = None,
     ) -> tuple[Mailbox, bool]:
-        """Keep a grant for an account; says whether it replaced one.
+        """Keep a grant for an account; says whether it replaced one. A label of None changes none.
 
         Raises AppError RESOURCE_EXHAUSTED MAILBOX_QUOTA when one more than `max_mailboxes` would be needed.
         """
+        ...
+
+    async def set_label(self, mailbox_id: MailboxId, label: str) -> None:
+        """Say what it is for."""
         ...
 
     async def set_state(self, mailbox_id: MailboxId, state: MailboxState) -> None:

@@ -134,6 +134,7 @@ GOOD = [
     ("get", "/v1/audit", {}),
     ("get", "/v1/audit/export", {}),
     ("get", "/v1/mailboxes", {}),
+    ("patch", "/v1/mailboxes/{mailbox_id}", {"json": {"label": "agents/news"}}),
     ("post", "/v1/mailboxes/{mailbox_id}/scans", {"json": {"dry_run": True}}),
     ("get", "/v1/mailboxes/{mailbox_id}/subscriptions", {}),
     (

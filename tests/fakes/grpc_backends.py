@@ -96,7 +96,7 @@ class FakeAuth:
         limits: Limits = PLENTY,
     ) -> None:
         """Let a credential in from now on."""
-        kind = "jwt" if secret.count(".") == 2 else "api_key"
+        kind = "jwt" if secret.count(".") == 2 else "access_token" if secret[:4] == "mat_" else "api_key"
         self._callers[secret] = Caller(
             team_id,
             "default",
@@ -272,6 +272,11 @@ class FakeMailCore:
         return await self._answer(
             "ListMailboxes", request, call, mail_pb2.ListMailboxesResponse(mailboxes=[mailbox])
         )
+
+    async def update_mailbox(self, request: mail_pb2.UpdateMailboxRequest, call: Call) -> Any:
+        self._require_mailbox(request.mailbox_id)
+        mailbox = resources_pb2.Mailbox(id=MAILBOX_ID, email_address="owner@example.com", label=request.label)
+        return await self._answer("UpdateMailbox", request, call, mailbox)
 
     async def scan_mailbox(self, request: mail_pb2.ScanMailboxRequest, call: Call) -> Any:
         self._require_mailbox(request.mailbox_id)

@@ -29,6 +29,7 @@ RECORDED = {
     "MailService.ScanMailbox": "scan.requested",
     "MailService.Unsubscribe": "unsubscribe.requested",
     "MailService.CancelOperation": "operation.cancel_requested",
+    "MailService.UpdateMailbox": "mailbox.labelled",
     "MailAdminService.ImportMailbox": "mailbox.imported",
 }
 """The event of each method that changes something. The test below makes each of these calls once."""
@@ -135,6 +136,7 @@ async def make_all(caller: Caller) -> str:
     made = (await caller.ask("POST", "/v1/team/keys", {"label": "two"}))["key"]
     rotated = (await caller.ask("POST", f"/v1/team/keys/{made['id']}/rotate", {}))["key"]
     await caller.ask("DELETE", f"/v1/team/keys/{rotated['id']}")
+    await caller.ask("PATCH", "/v1/mailboxes/me", {"label": "agents/all"})
     scan = await caller.ask("POST", "/v1/mailboxes/me/scans", {"dry_run": True})
     await caller.ask("POST", f"/v1/operations/{scan['id']}/cancel")
     subscriptions = (await caller.ask("GET", "/v1/mailboxes/me/subscriptions"))["subscriptions"]
@@ -151,6 +153,10 @@ async def test_the_log_is_shown_in_the_shape_of_the_reference(caller: Caller) ->
     event = page["events"][0]
     assert {"id", "action", "resourceType", "resourceId", "apiKeyHint", "meta", "createdAt"} <= set(event)
     assert (event["action"], event["resourceType"], event["actor"]) == ("key.created", "key", "operator")
+    made = (await caller.ask("POST", "/v1/team/keys", {"label": "hinted", "ttl_minutes": 5}))["key"]
+    [event] = (await caller.ask("GET", "/v1/audit?limit=1&action=key.created"))["events"]
+    [own] = [key for key in (await caller.ask("GET", "/v1/team/keys"))["keys"] if key["current"]]
+    assert (event["resourceId"], event["apiKeyHint"]) == (made["id"], own["hint"])
     await caller.admin.CreateApiKey(auth_pb2.CreateApiKeyRequest(label="next"))
     if page["hasMore"]:
         older = await caller.ask("GET", f"/v1/audit?limit=5&before={page['nextBefore']}")

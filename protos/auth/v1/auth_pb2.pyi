@@ -383,7 +383,7 @@ class RevokeApiKeyResponse(_message.Message):
     def __init__(self, key: _Optional[_Union[ApiKey, _Mapping]] = ...) -> None: ...
 
 class AuditEvent(_message.Message):
-    __slots__ = ("id", "sequence", "event_time", "action", "resource", "actor", "credential", "edge", "request_id", "outcome", "reason", "facts", "hash")
+    __slots__ = ("id", "sequence", "event_time", "action", "resource", "actor", "credential", "edge", "request_id", "outcome", "reason", "facts", "hash", "key_hint")
     class FactsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -404,6 +404,7 @@ class AuditEvent(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
     HASH_FIELD_NUMBER: _ClassVar[int]
+    KEY_HINT_FIELD_NUMBER: _ClassVar[int]
     id: str
     sequence: int
     event_time: _timestamp_pb2.Timestamp
@@ -417,7 +418,8 @@ class AuditEvent(_message.Message):
     reason: str
     facts: _containers.ScalarMap[str, str]
     hash: str
-    def __init__(self, id: _Optional[str] = ..., sequence: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., action: _Optional[str] = ..., resource: _Optional[str] = ..., actor: _Optional[str] = ..., credential: _Optional[str] = ..., edge: _Optional[str] = ..., request_id: _Optional[str] = ..., outcome: _Optional[str] = ..., reason: _Optional[str] = ..., facts: _Optional[_Mapping[str, str]] = ..., hash: _Optional[str] = ...) -> None: ...
+    key_hint: str
+    def __init__(self, id: _Optional[str] = ..., sequence: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., action: _Optional[str] = ..., resource: _Optional[str] = ..., actor: _Optional[str] = ..., credential: _Optional[str] = ..., edge: _Optional[str] = ..., request_id: _Optional[str] = ..., outcome: _Optional[str] = ..., reason: _Optional[str] = ..., facts: _Optional[_Mapping[str, str]] = ..., hash: _Optional[str] = ..., key_hint: _Optional[str] = ...) -> None: ...
 
 class AuditFilter(_message.Message):
     __slots__ = ("action", "actor", "outcome", "start_time", "end_time")

@@ -549,18 +549,20 @@ class AuditServiceServicer(object):
     """
 
     def ListEvents(self, request, context):
-        """Lists events, newest first.
+        """Lists events, newest first. A credential with a label prefix or a list of mailboxes sees only what it
+        did itself.
 
-        Errors: INVALID_ARGUMENT PAGE_SIZE_OUT_OF_RANGE, PAGE_TOKEN_INVALID, WINDOW_INVERTED.
+        Errors: INVALID_ARGUMENT PAGE_SIZE_OUT_OF_RANGE, PAGE_TOKEN_INVALID, WINDOW_INVERTED;
+        PERMISSION_DENIED AUDIT_OF_OTHERS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportEvents(self, request, context):
-        """Streams all events that match, oldest first, for export.
+        """Streams all events that match, oldest first, for export; to a narrowed credential as `ListEvents`.
 
-        Errors: INVALID_ARGUMENT WINDOW_INVERTED.
+        Errors: INVALID_ARGUMENT WINDOW_INVERTED; PERMISSION_DENIED AUDIT_OF_OTHERS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

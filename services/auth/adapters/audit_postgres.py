@@ -31,7 +31,12 @@ _ADD: Final = sa.text("""
 """)
 _SELECT: Final = """
     SELECT team_id::text, sequence, id::text, event_time, action, resource, actor, credential, edge,
-           request_id, outcome, reason, facts, hash
+           request_id, outcome, reason, facts, hash,
+           coalesce(
+               (SELECT left(encode(k.key_hash, 'hex'), 8) FROM api_keys k WHERE 'key:' || k.id = credential),
+               substring(credential FROM '^key:env:(.*)$'),
+               ''
+           ) AS key_hint
     FROM audit_events
 """
 _HEAD: Final = sa.text(
@@ -204,4 +209,4 @@ def _kept(row: sa.RowMapping) -> Kept:
         reason=row["reason"],
         facts=row["facts"],
     )
-    return Kept(event, Link(row["sequence"], bytes(row["hash"])))
+    return Kept(event, Link(row["sequence"], bytes(row["hash"])), row["key_hint"])

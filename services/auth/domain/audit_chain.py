@@ -44,10 +44,11 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An event with its place."""
+    """An event with its place. `key_hint` is that of the API key, which is known from elsewhere."""
 
     event: AuditEvent
     link: Link
+    key_hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,13 +38,19 @@ class PostgresMailboxes:
         return None if row is None else _mailbox(row)
 
     async def connect(
-        self, email_address: str, grant_sealed: bytes, max_mailboxes: int | None = None
+        self,
+        email_address: str,
+        grant_sealed: bytes,
+        max_mailboxes: int | None = None,
+        label: str | None = None,
     ) -> tuple[Mailbox, bool]:
         """Keep a grant for an account; says whether it replaced one. Raises AppError MAILBOX_QUOTA."""
         if max_mailboxes is not None:
             await self._check_quota(email_address, max_mailboxes)
         fresh = str(uuid.uuid4())
-        kept = {"grant_sealed": grant_sealed, "state": MailboxState.ACTIVE}
+        kept: dict[str, object] = {"grant_sealed": grant_sealed, "state": MailboxState.ACTIVE}
+        if label is not None:
+            kept["label"] = label
         statement = (
             insert(mailboxes)
             .values(id=fresh, team_id=self.team_id, email_address=email_address, **kept)
@@ -64,6 +70,10 @@ class PostgresMailboxes:
         if (await self.connection.execute(others)).scalar_one() >= max_mailboxes:
             message = f"The plan allows {max_mailboxes} mailboxes."
             raise exhausted("MAILBOX_QUOTA", message, retry_after_s=_QUOTA_RETRY_S)
+
+    async def set_label(self, mailbox_id: MailboxId, label: str) -> None:
+        """Say what it is for."""
+        await self._update(mailbox_id, label=label)
 
     async def set_state(self, mailbox_id: MailboxId, state: MailboxState) -> None:
         """Note whether Google still accepts the grant."""
@@ -91,4 +101,5 @@ def _mailbox(row: sa.Row) -> Mailbox:
         last_scan_at=row.last_scan_at,
         message_count=row.message_count,
         subscription_count=row.subscription_count,
+        label=row.label,
     )

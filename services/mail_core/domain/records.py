@@ -47,6 +47,7 @@ class Mailbox:
     last_scan_at: datetime | None = None
     message_count: int = 0
     subscription_count: int = 0
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
