@@ -87,7 +87,7 @@ class Admission:
             return (await self.passport(MAIL_CORE)).caller
         except AppError as error:
             if error.kind in _BAD_CREDENTIAL:
-                await self._stand(await self.limiter.count_failure(site), shown=False)
+                await self._stand(await self.limiter.count_failure(site))
             raise
 
     async def _stand(self, verdict: Verdict, *, shown: bool = True) -> None:
@@ -151,6 +151,10 @@ class Gate:
         async def passport_token(audience: str) -> str:
             return (await passport(audience)).token
 
+        def forget(audience: str, token: str) -> None:
+            if (credential := credential_of(headers)) is not None:
+                self._broker.forget(credential, audience, token)
+
         def is_familiar() -> bool:
             credential = credential_of(headers)
             return credential is not None and self._broker.has_accepted(credential, MAIL_CORE)
@@ -159,6 +163,7 @@ class Gate:
             request_id=request_id_from(headers.get(REQUEST_ID_HEADER)),
             deadline=time.monotonic() + self._timeout_s if has_deadline else None,
             passport_for=passport_token,
+            on_passport_refused=forget,
         )
         return Admission(
             call=call,

@@ -108,6 +108,15 @@ async def test_guessing_credentials_is_limited_by_address_and_does_not_reach_aut
         assert await statuses(edge, 5) == {200: 5}
 
 
+async def test_a_refused_credential_is_told_how_many_more_may_be_tried(certificates: Path) -> None:
+    """The address's own count, on the refusal itself."""
+    async with running_rest_edge(certificates, rate_limit_failures_per_minute=10) as edge:
+        for left, headers in ((9, BAD_KEY), (8, {})):
+            answer = await edge.get(PATH, headers=headers)
+            told = [answer.headers[f"X-RateLimit-{name}"] for name in ("Limit", "Remaining")]
+            assert (answer.status, told) == (401, ["10", str(left)])
+
+
 async def test_behind_a_trusted_proxy_its_clients_count_apart(certificates: Path) -> None:
     """X-Forwarded-For from TRUSTED_PROXIES; what a client puts before it does not count."""
     limits = {"rate_limit_failures_per_minute": 3, "trusted_proxies": "127.0.0.0/8"}
