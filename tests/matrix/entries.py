@@ -1,4 +1,4 @@
-"""Every way into the system, read from the protos, the route table, the catalogue of tools and the A2A SDK."""
+"""Every way into the system, read from the protos, the table of routes, the tools and the A2A SDK."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -188,7 +188,11 @@ def _task(binding: str, name: str) -> Entry:
     lacking = policy.any_scope
     hidden = {"ids": ("request_id",), "foreign": NO_TASK, "narrowed": NO_TASK} if method.rpc else {}
     row = Row(
-        lambda world: mail_pb2.GetOperationRequest(request_id=world.task_id), done=method.done, **hidden
+        lambda world: mail_pb2.GetOperationRequest(request_id=world.task_id),
+        done=method.done,
+        lists_own=True,
+        echoes=True,
+        **hidden,
     )
 
     async def ask(world: World, request: Any, caller: As) -> Outcome:

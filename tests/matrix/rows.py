@@ -50,6 +50,8 @@ class Row:
     done: str = "OK"
     lists_own: bool = False
     """Whether the answer tells a narrowed caller about its own doings, in which our ids may stand."""
+    echoes: bool = False
+    """Whether the answer repeats what the same caller once sent, ids of ours among it."""
     fresh: Callable[[Known], Any] | None = None
     """Makes something of ours that the call uses up, as keyword arguments of `request`."""
 
@@ -110,9 +112,7 @@ ROWS: Mapping[str, Row] = {
         narrowed="KEY_NOT_FOUND",
         **_KEY,
     ),
-    "AuditService.ListEvents": Row(
-        lambda world: auth_pb2.ListEventsRequest(page_size=200), lists_own=True
-    ),
+    "AuditService.ListEvents": Row(lambda world: auth_pb2.ListEventsRequest(page_size=200), lists_own=True),
     "AuditService.ExportEvents": Row(lambda world: auth_pb2.ExportEventsRequest(), lists_own=True),
     "AuditService.AppendEvents": Row(
         lambda world: auth_pb2.AppendEventsRequest(events=[auth_pb2.TeamEvent(event=_event())])
@@ -136,6 +136,9 @@ ROWS: Mapping[str, Row] = {
     "AuthAdminService.VerifyAudit": Row(lambda world: auth_pb2.VerifyAuditRequest(team_id=world.team_id)),
     # --- mail
     "MailService.ListMailboxes": Row(lambda world: mail_pb2.ListMailboxesRequest()),
+    "MailService.UpdateMailbox": Row(
+        lambda world: mail_pb2.UpdateMailboxRequest(mailbox_id=world.mailbox_id, label="home"), **_MAILBOX
+    ),
     "MailService.ScanMailbox": Row(
         lambda world: mail_pb2.ScanMailboxRequest(
             mailbox_id=world.mailbox_id, request_id=str(uuid.uuid4()), dry_run=True, max_messages=5
@@ -176,7 +179,12 @@ ROWS: Mapping[str, Row] = {
     "MailAdminService.ImportMailbox": Row(
         lambda world: mail_pb2.ImportMailboxRequest(team_id=world.team_id, token_json=world.sandbox_token)
     ),
-}  # fmt: skip
+    "MailAdminService.GetMasterKeys": Row(lambda world: mail_pb2.GetMasterKeysRequest()),
+    "MailAdminService.ResealSecrets": Row(lambda world: mail_pb2.ResealSecretsRequest()),
+    "MailAdminService.RetireMasterKey": Row(
+        lambda world: mail_pb2.RetireMasterKeyRequest(key_id="never-made"), done="MASTER_KEY_NOT_FOUND"
+    ),
+}
 
 
 async def request_of(row: Row, world: Known) -> Message:

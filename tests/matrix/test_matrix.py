@@ -73,8 +73,11 @@ async def _shown(entry: Entry, world: World, caller: As, request: object, outcom
         never = await entry.ask(world, with_unknown_ids(entry.row, request), caller)  # type: ignore[arg-type]
         if (never.reason, never.status, never.message) != (outcome.reason, outcome.status, outcome.message):
             wrong.append(f"{caller}: what is ours is told from what never was: {outcome} and {never}")
-    hidden = world.ours if caller is As.OTHER_TEAM or not entry.row.lists_own else frozenset()
-    hidden -= {world.team_id} if caller is As.NARROWED else frozenset()
+    if outcome.reason != "OK":
+        return wrong  # a refusal may repeat what was asked for
+    hidden = {world.task_id} if entry.row.echoes else world.ours
+    if caller is As.NARROWED:
+        hidden = frozenset() if entry.row.lists_own else hidden - {world.team_id}
     return wrong + [f"{caller}: is shown our {shown}" for shown in hidden if shown in outcome.text]
 
 

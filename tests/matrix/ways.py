@@ -43,8 +43,8 @@ async def by_grpc(
     except aio.AioRpcError as error:
         return _outcome_of(error)
     text = "\n".join(MessageToJson(answer) for answer in answers)
-    failed = next((_task_failure(MessageToDict(answer)) for answer in answers), None)
-    return failed or Outcome("OK", grpc.StatusCode.OK.name, text=text)
+    failures = [failed for answer in answers if (failed := _task_failure(MessageToDict(answer)))]
+    return failures[0] if failures else Outcome("OK", grpc.StatusCode.OK.name, text=text)
 
 
 async def _beginning(stream: Any) -> list[Message]:

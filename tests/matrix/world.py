@@ -36,8 +36,8 @@ _LIST_MAILBOXES = mail_pb2.DESCRIPTOR.services_by_name["MailService"].methods_by
 _FRESH_S = 40.0
 """A passport that was issued longer ago is not used again: it lives for 60 s."""
 _UNTOLD = ("last_used_at", "last_use_at", "last_seen_at")
-_NOT_STATE = ("audit_", "procrastinate_", "alembic_")
-"""Tables that a refusal may write to: it is recorded. And those of the queue, which beats by itself."""
+_NOT_STATE = ("audit_", "procrastinate_", "alembic_", "master_key")
+"""Tables that a refusal may write to: it is recorded. And those in which processes say that they live."""
 
 
 @dataclass(slots=True)
@@ -239,7 +239,8 @@ class World:
     def ours(self) -> frozenset[str]:
         """Ids that nobody but us may ever be shown."""
         keys = [self.members[caller].key_id for caller in (As.ADMIN, As.READ_ONLY)]
-        return frozenset({self.team_id, self.mailbox_id, self.subscription_id, self.operation_id, *keys})
+        things = (self.mailbox_id, self.subscription_id, self.operation_id, self.task_id)
+        return frozenset({self.team_id, *things, *keys})
 
     async def close(self) -> None:
         """Close every connection."""
