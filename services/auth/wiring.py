@@ -18,6 +18,9 @@ from services.auth.adapters.secret_issuer import SecretIssuer
 from services.auth.audit_servicer import AuditServicer
 from services.auth.domain.api_key import EnvironmentKeys, hash_of
 from services.auth.domain.revocation import read_cursor
+from services.auth.oauth.adapters.postgres_grants import PostgresGrants
+from services.auth.oauth.adapters.postgres_upkeep import PostgresEnded
+from services.auth.oauth.operations.upkeep import RemoveEnded, removing_ended
 from services.auth.oauth.wiring import OAuth, Parts, oauth_built, oauth_serving
 from services.auth.operations.audit_log import ReadAudit, TakeOverEvents, VerifyAudit
 from services.auth.operations.audit_upkeep import Retention, audit_upkeep
@@ -36,6 +39,7 @@ from services.auth.settings import AuthSettings, describe
 from services.auth.team_servicer import KeyOperations, TeamOperations, TeamServicer
 from services.common.audit_notes import RefusalNotes
 from services.common.backend_process import Built
+from services.common.configured import configured
 from services.common.context import Call
 from services.common.database import Database
 from services.common.dispatch import Dispatcher, OnDenied
@@ -71,8 +75,19 @@ async def built(settings: AuthSettings) -> AsyncIterator[Built]:
         ).following()
         await stack.enter_async_context(following)
         check_api_key = CheckApiKey(EnvironmentKeys(settings.agent_api_keys), keys, teams, _now)
+        notes, grants = RefusalNotes(audit.append), PostgresGrants(database, audit)
+        await stack.enter_async_context(audit_upkeep(notes, Retention(audit, settings.audit_retention_days)))
+        await notes.note(configured(SERVICE, settings))
+        await stack.enter_async_context(removing_ended(RemoveEnded(PostgresEnded(database))))
         oauth = await _oauth(
-            settings, stack, database=database, teams=teams, audit=audit, check_api_key=check_api_key
+            settings,
+            stack,
+            database=database,
+            teams=teams,
+            audit=audit,
+            notes=notes,
+            grants=grants,
+            check_api_key=check_api_key,
         )
         issue = IssuePassport(
             modes=settings.modes,
@@ -82,8 +97,6 @@ async def built(settings: AuthSettings) -> AsyncIterator[Built]:
             clock=_now,
             check_access_token=oauth.check if oauth is not None else None,
         )
-        notes = RefusalNotes(audit.append)
-        await stack.enter_async_context(audit_upkeep(notes, Retention(audit, settings.audit_retention_days)))
         verifier = PassportVerifier(SERVICE, passport_keys.find, revoked)
         dispatcher = Dispatcher(SERVICE, verifier, _denials(notes))
         handlers = {
@@ -114,6 +127,8 @@ async def _oauth(
     database: Database,
     teams: PostgresTeams,
     audit: PostgresAudit,
+    notes: RefusalNotes,
+    grants: PostgresGrants,
     check_api_key: CheckApiKey,
 ) -> OAuth | None:
     if not settings.has_oauth:
@@ -127,6 +142,8 @@ async def _oauth(
         teams,
         audit,
         check_api_key,
+        notes,
+        grants,
         environment_ids,
         lambda url: JwksIssuer(url, ALGORITHMS, time.monotonic),
     )
@@ -149,7 +166,7 @@ def _team_handlers(keys: PostgresKeys, teams: PostgresTeams, audit: PostgresAudi
     return {
         "TeamService": TeamServicer(teams, keys, of_keys, CreateKey(teams, make, _now), _now),
         "AuthAdminService": AuthAdminServicer(
-            of_teams, of_keys, CreateApiKey(teams, make), VerifyAudit(audit)
+            of_teams, of_keys, CreateApiKey(teams, make), ReadAudit(audit), VerifyAudit(audit)
         ),
     }
 

@@ -1,12 +1,13 @@
 """What the authorization server wants from the world outside of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from services.auth.domain.paging import Page
 from services.auth.oauth.domain.clients import Client
-from services.auth.oauth.domain.grants import Code, Grant, Person, RefreshToken
+from services.auth.oauth.domain.grants import Code, Grant, HeldClient, Person, RefreshToken, Session
 from services.common.audit import AuditEvent
 from services.common.identity import Caller
 
@@ -15,6 +16,9 @@ Clock = Callable[[], datetime]
 
 RandomBytes = Callable[[int], bytes]
 """Gives that many unpredictable bytes."""
+
+Admits = Callable[[Grant], bool]
+"""Whether the person who gave a grant would still be let in. A key that signed in is looked up instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +48,12 @@ class Clients(Protocol):
         """Give a client."""
         ...
 
-    async def add(self, client: Client, at: datetime) -> bool:
-        """Keep a new client; False when there are as many as may be."""
+    async def add(self, client: Client, at: datetime, event: AuditEvent) -> bool:
+        """Keep a new client and write that down; False when there are as many as may be."""
         ...
 
-    async def note_use(self, client_id: str, at: datetime) -> None:
-        """Write down that a person agreed to a client. One that did not register is passed over."""
+    async def remove(self, client_id: str, event: AuditEvent) -> bool:
+        """Forget a client that registered and write that down; False when there is none."""
         ...
 
 
@@ -59,6 +63,10 @@ class ClientDocuments(Protocol):
     async def fetch(self, url: str) -> Client:
         """Give the client. Raises OAuthError."""
         ...
+
+
+OfGrant = Callable[[Grant], AuditEvent]
+"""Says what is to be written down when a grant gives a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +79,42 @@ class Redemption:
     proves: Callable[[str], bool]
     refresh: RefreshToken
     at: datetime
+    event: OfGrant
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What a refresh token must be bound to, and what takes its place."""
+
+    client_id: str
+    refresh: RefreshToken
+    at: datetime
+    event: OfGrant
+
+
+class Sessions(Protocol):
+    """Sign-ins. Each method is one transaction."""
+
+    async def add(self, session: Session, event: AuditEvent) -> None:
+        """Keep a sign-in and write it down."""
+        ...
+
+    async def stands(self, team_id: str, session_id: str, at: datetime) -> bool:
+        """Whether a sign-in still counts."""
+        ...
+
+    async def end(
+        self, team_id: str, session_id: str, at: datetime, event: Callable[[Session, int], AuditEvent]
+    ) -> int:
+        """End a sign-in with all that was allowed in it; gives how many grants ended. Safe to repeat."""
+        ...
 
 
 class Grants(Protocol):
     """Grants, codes and refresh tokens. Each method is one transaction."""
 
-    async def add(self, grant: Grant, code: Code, event: AuditEvent) -> None:
-        """Keep what a person gave, and the code for it."""
+    async def add(self, grant: Grant, code: Code, event: AuditEvent) -> bool:
+        """Keep what a person gave, and the code for it. False when their sign-in ended meanwhile."""
         ...
 
     async def redeem(self, code_hash: bytes, redemption: Redemption) -> Grant | None:
@@ -88,9 +125,7 @@ class Grants(Protocol):
         """
         ...
 
-    async def rotate(
-        self, token_hash: bytes, client_id: str, fresh: RefreshToken, at: datetime
-    ) -> Grant | None:
+    async def rotate(self, token_hash: bytes, rotation: Rotation) -> Grant | None:
         """Put a refresh token in the place of another, once.
 
         One that was used before revokes its grant. None when it is unknown, used, expired, of another
@@ -102,12 +137,39 @@ class Grants(Protocol):
         """Give a grant that still counts."""
         ...
 
-    async def find_by_refresh(self, token_hash: bytes, at: datetime) -> Grant | None:
-        """Give the grant of a refresh token that still counts."""
+    async def find_by_code(self, code_hash: bytes, at: datetime) -> Grant | None:
+        """Give the grant of a code that was not used yet."""
         ...
 
-    async def revoke(self, grant: Grant, at: datetime, event: AuditEvent) -> None:
-        """End a grant and all that came of it."""
+    async def find_by_refresh(
+        self, token_hash: bytes, at: datetime, *, also_used: bool = False
+    ) -> Grant | None:
+        """Give the grant of a refresh token that still counts; with `also_used`, of one that did."""
+        ...
+
+    async def note_use(self, grant: Grant, at: datetime) -> None:
+        """Write down that a grant was used, at most once a minute."""
+        ...
+
+    async def revoke(self, team_id: str, grant_id: str, at: datetime, event: AuditEvent) -> Grant | None:
+        """End a grant and all that came of it; gives it as it was before. None when there is none."""
+        ...
+
+    async def revoke_client(
+        self, team_id: str, client_id: str, at: datetime, event: Callable[[int], AuditEvent]
+    ) -> int | None:
+        """End all that a team gave to a client; gives how many grants ended. None when it never had any."""
+        ...
+
+    async def list(self, team_id: str, page: Page, principal: str = "") -> Sequence[Grant]:
+        """Give a team's grants, newest first, ended ones too, one more than the page holds if there are more.
+
+        With a principal, only those that this person gave.
+        """
+        ...
+
+    async def clients(self, team_id: str, at: datetime, limit: int) -> Sequence[HeldClient]:
+        """Give the clients that hold grants of a team which stand, by name."""
         ...
 
     async def revoke_token(
@@ -118,6 +180,14 @@ class Grants(Protocol):
 
     async def is_token_revoked(self, team_id: str, token_id: str) -> bool:
         """Whether an access token was ended."""
+        ...
+
+
+class Ended(Protocol):
+    """What ended by itself long ago, of all teams."""
+
+    async def remove(self, batch: int) -> Mapping[str, int]:
+        """Remove at most so many rows of each kind; gives how many went. Empty while another does it."""
         ...
 
 
@@ -164,6 +234,13 @@ class IdentityProvider(Protocol):
 class Events(Protocol):
     """The audit log, for what happens outside of any transaction of ours."""
 
+    async def record(self, event: AuditEvent) -> None:
+        """Append an event in a transaction of its own.
+
+        Raises AppError UNAVAILABLE DATABASE_DOWN: then what it records must not happen.
+        """
+        ...
+
     async def tell(self, event: AuditEvent) -> None:
-        """Append an event. Never raises: a refusal stays a refusal when it cannot be written down."""
+        """Append a refusal. Never raises: a refusal stays a refusal when it cannot be written down."""
         ...

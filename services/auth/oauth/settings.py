@@ -12,12 +12,12 @@ from services.auth.oauth.domain.resources import canonical
 from services.auth.oauth.domain.tokens import DEFAULT_LIFE_S, MAX_LIFE_S, MIN_LIFE_S
 from services.auth.setting_values import is_acceptable, secret_of
 from services.common.link_safety import LinkPolicy
-from services.common.settings import CommaSeparated, DatabaseSettings
+from services.common.settings import CommaSeparated, DatabaseSettings, LimitSettings
 
 _NONE: Final = SecretStr("")
 
 
-class OAuthSettings(DatabaseSettings):
+class OAuthSettings(DatabaseSettings, LimitSettings):
     """Settings of the authorization server and of sign-in."""
 
     oauth_listen: Annotated[str, Field(pattern=r"^([^\s]+:\d{1,5})?$")] = ""
@@ -26,6 +26,8 @@ class OAuthSettings(DatabaseSettings):
     oauth_resources: CommaSeparated = ()
     """Canonical URIs of the edges that take its tokens; the first is meant when a client names none."""
     oauth_key_file: Path | None = None
+    oauth_registration: bool = True
+    """Whether clients may register themselves. Those that publish a document about themselves need not."""
     oauth_token_ttl_s: Annotated[int, Field(ge=MIN_LIFE_S, le=MAX_LIFE_S)] = DEFAULT_LIFE_S
     oidc_issuer: Annotated[str, Field(max_length=256)] = ""
     oidc_client_id: Annotated[str, Field(max_length=256)] = ""

@@ -19,7 +19,7 @@ import aiohttp
 from services.auth.domain.refusals import credential_invalid
 from services.auth.domain.token import parse_token
 from services.auth.oauth.domain.errors import OAuthError, unavailable
-from services.auth.oauth.domain.grants import Person
+from services.auth.oauth.domain.grants import Grant, Person
 from services.auth.oauth.domain.pkce import challenge_of
 from services.auth.oauth.domain.scopes import GRANTABLE
 from services.auth.ports import IssuerKeys, Teams
@@ -56,12 +56,18 @@ class OidcRules:
     domains: frozenset[str]
     allow_http: bool = False
 
+    def allow(self, email: str) -> bool:
+        """Whether somebody with this checked address may sign in."""
+        address = email.lower()
+        return address in self.emails or address.rpartition("@")[2] in self.domains
+
 
 @dataclass(frozen=True, slots=True)
 class _Endpoints:
     authorization: str
     token: str
     keys: ClosableKeys
+    keys_url: str
     fetched_at: float
     post_secret: bool
     sends_iss: bool
@@ -143,12 +149,21 @@ class OidcProvider:
         self._known = _Endpoints(
             str(urls[0]),
             str(urls[1]),
-            known.keys if known is not None else self._keys_at(str(urls[2])),
+            await self._keys_of(str(urls[2])),
+            str(urls[2]),
             self._now_s(),
             "client_secret_basic" not in methods,
             said.get("authorization_response_iss_parameter_supported") is True,
         )
         return self._known
+
+    async def _keys_of(self, url: str) -> ClosableKeys:
+        known = self._known
+        if known is not None and known.keys_url == url:
+            return known.keys
+        if known is not None:
+            await known.keys.close()
+        return self._keys_at(url)
 
     def _is_acceptable(self, url: object) -> bool:
         return isinstance(url, str) and url.startswith(
@@ -215,8 +230,7 @@ class OidcProvider:
         # An address that the issuer has not checked is what anybody cares to write there.
         if not isinstance(email, str) or claims.get("email_verified") is not True or email.count("@") != 1:
             raise _denied()
-        address = email.lower()
-        if address in self._rules.emails or address.rpartition("@")[2] in self._rules.domains:
+        if self._rules.allow(email):
             return email
         raise _denied()
 
@@ -247,6 +261,16 @@ def principal_of(issuer: str, subject: str) -> str:
     """
     digest = hashlib.sha256(json.dumps([issuer, subject]).encode()).digest()
     return "oidc:" + urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def may_still(grant: Grant, rules: OidcRules | None) -> bool:
+    """Whether the person who gave a grant would still be let in. A key that signed in is looked up instead.
+
+    Somebody who was taken off the list of the operator loses what they allowed, not only the way in.
+    """
+    if grant.key_id:
+        return True
+    return rules is not None and grant.team_id == rules.team_id and rules.allow(grant.person)
 
 
 def _object(content: bytes) -> Mapping[str, Any]:

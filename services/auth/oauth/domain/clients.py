@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from services.auth.oauth.domain.errors import invalid_metadata
-from services.auth.oauth.domain.redirects import check_redirect_uri, host_of
+from services.auth.oauth.domain.redirects import check_redirect_uri, host_of, is_plain_authority
 
 MAX_REDIRECT_URIS: Final = 10
 MAX_NAME_CHARS: Final = 64
@@ -55,9 +55,9 @@ def is_document_url(text: str) -> bool:
         _ = parts.port
     except ValueError:
         return False
-    plain = not parts.fragment and not parts.query and "@" not in parts.netloc and "#" not in text
+    is_plain = text.isascii() and text.isprintable() and not any(mark in text for mark in "?# ")
     has_path = len(parts.path) > 1 and not _DOT_SEGMENT.search(parts.path)
-    return bool(parts.hostname) and plain and has_path
+    return is_plain and is_plain_authority(parts.netloc) and has_path
 
 
 def client_of_document(url: str, body: bytes) -> Client:

@@ -4,16 +4,23 @@ from typing import Final
 
 UNAUTHORIZED: Final = 401
 UNAVAILABLE: Final = 503
+TOO_MANY: Final = 429
 
 
 class OAuthError(Exception):
-    """A request that is refused. `status` is what an endpoint for programs answers with."""
+    """A request that is refused. `status` is what an endpoint for programs answers with.
 
-    def __init__(self, code: str, description: str, *, status: int = 400) -> None:
+    `retry_after_s` is whole seconds, where waiting helps.
+    """
+
+    def __init__(
+        self, code: str, description: str, *, status: int = 400, retry_after_s: int | None = None
+    ) -> None:
         super().__init__(code)
         self.code = code
         self.description = description
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 def invalid_request(description: str, *, status: int = 400) -> OAuthError:
@@ -53,4 +60,12 @@ def invalid_metadata(description: str) -> OAuthError:
 
 def unavailable() -> OAuthError:
     """Something we need does not answer."""
-    return OAuthError("temporarily_unavailable", "Please try again in a moment.", status=UNAVAILABLE)
+    return OAuthError(
+        "temporarily_unavailable", "Please try again in a moment.", status=UNAVAILABLE, retry_after_s=1
+    )
+
+
+def too_many(retry_after_s: int) -> OAuthError:
+    """An address that asks too often."""
+    description = f"Too many requests from this address. Try again in {retry_after_s} seconds."
+    return OAuthError("temporarily_unavailable", description, status=TOO_MANY, retry_after_s=retry_after_s)

@@ -28,6 +28,11 @@ class Asked:
     named_scopes: bool
     prompt: str = ""
 
+    @property
+    def is_own(self) -> bool:
+        """Whether no client asks: the person came to see what they allowed."""
+        return not self.client_id
+
     def to_json(self) -> dict[str, Any]:
         """Write it down."""
         return asdict(self)

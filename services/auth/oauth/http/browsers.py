@@ -48,11 +48,15 @@ class Browsers:
         """Give the browser of a request; a new one when it is not known."""
         said = self.seals.open(_COOKIE, request.cookies.get(self._name, ""))
         if said is None:
-            return Browser(secrets.token_urlsafe(24))
+            return self.fresh()
         person = said["person"]
         if person is None:
             return Browser(said["id"])
         return Browser(said["id"], Person(**{**person, "scopes": frozenset(person["scopes"])}))
+
+    def fresh(self) -> Browser:
+        """Give a browser of which nothing is known, as after signing out."""
+        return Browser(secrets.token_urlsafe(24))
 
     def signed_in(self, person: Person) -> Browser:
         """Give the browser after a sign-in. Its id is new: nobody can have set it before."""

@@ -16,10 +16,10 @@ from services.auth.oauth.ports import TokenKeys
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRoutes:
-    """Handlers for programs."""
+    """Handlers for programs. Without `register`, clients describe themselves at an address of theirs."""
 
     issue_tokens: IssueTokens
-    register: RegisterClient
+    register: RegisterClient | None
     introspect: Introspect
     revoke: RevokeToken
     token_keys: TokenKeys
@@ -28,7 +28,8 @@ class ClientRoutes:
     async def metadata(self, request: web.Request) -> web.Response:
         """Say what there is (RFC 8414 §2)."""
         del request
-        return web.json_response(metadata_of(self.issuer), headers={"Cache-Control": "public, max-age=300"})
+        said = metadata_of(self.issuer, registers=self.register is not None)
+        return web.json_response(said, headers={"Cache-Control": "public, max-age=300"})
 
     async def keys(self, request: web.Request) -> web.Response:
         """Publish the keys that tokens are signed with."""
@@ -54,6 +55,8 @@ class ClientRoutes:
 
     async def registration(self, request: web.Request) -> web.Response:
         """Register a client (RFC 7591 §3.2.1)."""
+        if self.register is None:
+            raise web.HTTPNotFound
         made = await self.register(await json_of(request))
         said: dict[str, Any] = {
             "client_id": made.client.id,
@@ -82,15 +85,15 @@ class ClientRoutes:
         return web.Response()
 
 
-def metadata_of(issuer: str) -> dict[str, Any]:
+def metadata_of(issuer: str, *, registers: bool) -> dict[str, Any]:
     """Describe the server."""
     secrets = [method for method in AUTH_METHODS if method != "none"]
-    return {
+    registration = {"registration_endpoint": f"{issuer}/oauth/register"} if registers else {}
+    return registration | {
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}/oauth/authorize",
         "token_endpoint": f"{issuer}/oauth/token",
         "jwks_uri": f"{issuer}/oauth/jwks.json",
-        "registration_endpoint": f"{issuer}/oauth/register",
         "introspection_endpoint": f"{issuer}/oauth/introspect",
         "revocation_endpoint": f"{issuer}/oauth/revoke",
         "scopes_supported": list(WORDS),

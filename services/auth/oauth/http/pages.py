@@ -2,14 +2,16 @@
 
 import hashlib
 from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Final
 
 from services.auth.oauth.domain.clients import Client
-from services.auth.oauth.domain.grants import Person
+from services.auth.oauth.domain.grants import Grant, Person
 from services.auth.oauth.domain.redirects import host_of
 from services.auth.oauth.domain.requests import Asked
-from services.auth.oauth.domain.scopes import CHANGING, WORDS
+from services.auth.oauth.domain.scopes import CHANGING, WORDS, in_order
 
 _STYLE: Final = """
 :root{color-scheme:light dark}
@@ -48,12 +50,26 @@ def error_page(description: str) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Tickets:
+    """What the forms of a page carry, each for one purpose."""
+
+    sign_out: str
+    consent: str = ""
+    take_back: str = ""
+
+
 def sign_in_page(asked: Asked, action: str, ticket: str, problem: str = "") -> str:
     """Ask for an admin key."""
+    why = (
+        "<p>Sign in to see what you allowed, and to take it back.</p>"
+        if asked.is_own
+        else f"<p><strong>{escape(asked.client_name)}</strong> asks to act for your"
+        " team. First show that the team is yours.</p>"
+    )
     return _page(
         "Sign in to Mailwarden",
-        f"<h1>Sign in to Mailwarden</h1><p><strong>{escape(asked.client_name)}</strong> asks to act for your"
-        " team. First show that the team is yours.</p>"
+        f"<h1>Sign in to Mailwarden</h1>{why}"
         + _problem(problem)
         + f'<form method=post action="{escape(action)}" autocomplete=off>{_hidden(ticket)}'
         "<label>Admin key<br><input type=password name=key required maxlength=1024 autofocus></label>"
@@ -63,8 +79,8 @@ def sign_in_page(asked: Asked, action: str, ticket: str, problem: str = "") -> s
     )
 
 
-def consent_page(asked: Asked, person: Person, action: str, ticket: str, problem: str = "") -> str:
-    """Ask what the client may do."""
+def consent_page(asked: Asked, person: Person, prefix: str, tickets: Tickets, problem: str = "") -> str:
+    """Ask what the client may do. `prefix` is the path of the issuer."""
     offered = [name for name in asked.scopes if name in person.scopes]
     boxes = "".join(_box(name, is_ticked=asked.named_scopes or name not in CHANGING) for name in offered)
     nothing = "" if offered else "<p class=say>You hold none of the rights that it asks for.</p>"
@@ -74,11 +90,58 @@ def consent_page(asked: Asked, person: Person, action: str, ticket: str, problem
         + _who(asked)
         + f"<p>You are signed in as {escape(person.shown_as)}.</p>"
         + _problem(problem)
-        + f'<form method=post action="{escape(action)}">{_hidden(ticket)}'
+        + f'<form method=post action="{escape(prefix)}/oauth/consent">{_hidden(tickets.consent)}'
         f"<fieldset><legend>It may</legend>{boxes}{nothing}</fieldset>"
-        "<p>Untick what you do not want. You can take this back at any time.</p>"
+        "<p>Untick what you do not want. You can take this back at any time, at "
+        f'<a href="{escape(prefix)}/oauth/account" target=_blank rel=noopener>what you allowed</a>; whoever'
+        " governs your team can as well. It then stops within a second.</p>"
         "<button class=main name=decision value=allow>Allow</button>"
-        "<button name=decision value=deny>Do not allow</button></form>",
+        "<button name=decision value=deny>Do not allow</button></form>" + _sign_out(prefix, tickets),
+    )
+
+
+def account_page(grants: Sequence[Grant], person: Person, prefix: str, tickets: Tickets) -> str:
+    """Show what a person allowed, each with a way to take it back."""
+    action = f"{escape(prefix)}/oauth/account"
+    rows = "".join(_row(grant, action, tickets.take_back) for grant in grants)
+    return _page(
+        "What you allowed",
+        f"<h1>What you allowed</h1><p>You are signed in as {escape(person.shown_as)} and act for"
+        f" {escape(person.team_name)}.</p>"
+        + (rows or "<p>Nothing that still counts.</p>")
+        + _sign_out(prefix, tickets),
+    )
+
+
+def signed_out_page(count: int, prefix: str) -> str:
+    """Say that the sign-in ended."""
+    ended = f"<p>What you allowed since you signed in ended as well: {count}.</p>" if count else ""
+    return _page(
+        "You are signed out",
+        f"<h1>You are signed out</h1>{ended}"
+        f'<p><a href="{escape(prefix)}/oauth/account">Sign in again</a> to see what you allowed before.</p>',
+    )
+
+
+def _row(grant: Grant, action: str, ticket: str) -> str:
+    scopes = "".join(f"<li>{escape(WORDS.get(name, name))}</li>" for name in in_order(grant.scopes))
+    used = f"{grant.last_used_at:%Y-%m-%d %H:%M} UTC" if grant.last_used_at else "never"
+    host = Client(grant.client_id, "", ()).vouched_host
+    place = f" ({escape(host)})" if host else ""
+    return (
+        f'<form method=post action="{action}">{_hidden(ticket)}'
+        f"<fieldset><legend>{escape(grant.client_name)}{place}</legend><ul>{scopes}</ul>"
+        f"<p><small>Since {grant.created_at:%Y-%m-%d %H:%M} UTC, last used {used}, at"
+        f" <code>{escape(grant.resource)}</code></small></p>"
+        f'<button name=grant value="{escape(grant.id)}">Take it back</button></fieldset></form>'
+    )
+
+
+def _sign_out(prefix: str, tickets: Tickets) -> str:
+    return (
+        f'<form method=post action="{escape(prefix)}/oauth/sign-out">{_hidden(tickets.sign_out)}'
+        "<p><small>Signing out ends this sign-in and takes back what you allowed in it.</small></p>"
+        "<button>Sign out</button></form>"
     )
 
 

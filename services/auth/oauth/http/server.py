@@ -9,10 +9,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from services.auth.oauth.domain.errors import OAuthError, invalid_request, unavailable
+from services.auth.oauth.events import EDGE
 from services.auth.oauth.http.browser_routes import BrowserRoutes
 from services.auth.oauth.http.client_routes import ClientRoutes
+from services.auth.oauth.http.limiting import AddressLimits
 from services.auth.oauth.http.pages import error_page, policy
 from services.auth.oauth.http.reading import MAX_BODY_BYTES
+from services.common.context import Call, entered
 from services.common.errors import AppError, Kind
 from services.common.telemetry import get_logger
 
@@ -36,13 +39,14 @@ _CORS: Final = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, MCP-Protocol-Version",
+    "Access-Control-Expose-Headers": "Retry-After, WWW-Authenticate, X-Request-Id",
     "Access-Control-Max-Age": "600",
 }
-_PAGES: Final = frozenset({"authorize", "sign-in", "callback", "consent"})
+_PAGES: Final = frozenset({"authorize", "sign-in", "callback", "consent", "account", "sign-out"})
 
 
-def build_app(clients: ClientRoutes, browsers: BrowserRoutes) -> web.Application:
-    """Put the application together."""
+def build_app(clients: ClientRoutes, browsers: BrowserRoutes, limits: AddressLimits) -> web.Application:
+    """Put the application together. Clients register only where `clients` can do that."""
     app = web.Application(middlewares=[_answered], client_max_size=MAX_BODY_BYTES)
     path = urlsplit(clients.issuer).path
     get = {
@@ -50,23 +54,31 @@ def build_app(clients: ClientRoutes, browsers: BrowserRoutes) -> web.Application
         "jwks": (f"{path}/oauth/jwks.json", clients.keys),
         "authorize": (f"{path}/oauth/authorize", browsers.authorize),
         "callback": (f"{path}/oauth/callback", browsers.callback),
+        "account": (f"{path}/oauth/account", browsers.account),
     }
     post = {
         "authorize": (f"{path}/oauth/authorize", browsers.authorize),
         "token": (f"{path}/oauth/token", clients.token),
-        "register": (f"{path}/oauth/register", clients.registration),
         "introspect": (f"{path}/oauth/introspect", clients.introspection),
         "revoke": (f"{path}/oauth/revoke", clients.revocation),
         "sign-in": (f"{path}/oauth/sign-in", browsers.sign_in),
         "consent": (f"{path}/oauth/consent", browsers.consent),
+        "account": (f"{path}/oauth/account", browsers.take_back),
+        "sign-out": (f"{path}/oauth/sign-out", browsers.sign_out),
     }
+    if clients.register is not None:
+        post["register"] = (f"{path}/oauth/register", clients.registration)
+
+    def counted(name: str, handler: Handler) -> Handler:
+        return _named(name, lambda request: limits.guarded(name, request, handler))
+
     for name, (route, handler) in get.items():
-        app.router.add_get(route, _named(name, handler), allow_head=False)
+        app.router.add_get(route, counted(name, handler), allow_head=False)
     if path:
         # RFC 8414 §3.1 puts the well-known part before the path of the issuer.
-        app.router.add_get(f"{WELL_KNOWN}{path}", _named("metadata", clients.metadata), allow_head=False)
+        app.router.add_get(f"{WELL_KNOWN}{path}", counted("metadata", clients.metadata), allow_head=False)
     for name, (route, handler) in post.items():
-        app.router.add_post(route, _named(name, handler))
+        app.router.add_post(route, counted(name, handler))
     for name, (route, _) in {**get, **post}.items():
         if name in _OPEN:
             app.router.add_options(route, _named(name, _preflight))
@@ -91,7 +103,9 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     """Answer every request, whatever becomes of it."""
     started, request_id = time.monotonic(), secrets.token_hex(8)
     try:
-        response = await handler(request)
+        # What is recorded on the way carries the request's id.
+        with entered(Call(request_id=request_id, peer=EDGE)):
+            response = await handler(request)
     except OAuthError as error:
         response = _refusal(request, error)
     except AppError as error:
@@ -118,11 +132,14 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
 def _refusal(request: web.Request, error: OAuthError) -> web.Response:
     if request.get(_ROUTE) in _PAGES:
         text = error_page(error.description)
-        return web.Response(text=text, content_type="text/html", charset="utf-8", status=error.status)
-    said = {"error": error.code, "error_description": error.description}
-    response = web.json_response(said, status=error.status)
-    if error.status == _UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = 'Basic realm="mailwarden"'
+        response = web.Response(text=text, content_type="text/html", charset="utf-8", status=error.status)
+    else:
+        said = {"error": error.code, "error_description": error.description}
+        response = web.json_response(said, status=error.status)
+        if error.status == _UNAUTHORIZED:
+            response.headers["WWW-Authenticate"] = 'Basic realm="mailwarden"'
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 
 

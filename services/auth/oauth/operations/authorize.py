@@ -23,7 +23,7 @@ from services.auth.oauth.domain.requests import Asked, asked_of, read_state
 from services.auth.oauth.domain.resources import Resources
 from services.auth.oauth.operations.find_client import FindClient
 from services.auth.oauth.operations.sign_in import may_sign_in
-from services.auth.oauth.ports import ApiKeys, Clients, Clock, Grants, RandomBytes
+from services.auth.oauth.ports import ApiKeys, Clock, Grants, RandomBytes
 from services.auth.ports import Teams
 from services.common.errors import AppError, Kind
 
@@ -71,7 +71,6 @@ class GiveConsent:
     """Write down what a person gave, and make the code that says so to the client."""
 
     grants: Grants
-    clients: Clients
     keys: ApiKeys
     teams: Teams
     clock: Clock
@@ -100,6 +99,8 @@ class GiveConsent:
             resource=asked.resource,
             created_at=now,
             expires_at=now + GRANT_LIFE,
+            session_id=person.session_id,
+            person=person.shown_as,
         )
         secret = secret_of(CODE_PREFIX, self.random_bytes(SECRET_BYTES))
         code = Code(
@@ -108,10 +109,8 @@ class GiveConsent:
             challenge=asked.challenge,
             expires_at=now + CODE_LIFE,
         )
-        await self.grants.add(
-            grant, code, events.consented(grant.team_id, grant.principal, grant.id, grant.scopes)
-        )
-        await self.clients.note_use(asked.client_id, now)
+        if not await self.grants.add(grant, code, events.consented(grant)):
+            raise _gone()
         return asked.answer(self.issuer, code=secret)
 
     async def _check_still_there(self, person: Person) -> None:

@@ -4,13 +4,14 @@ from dataclasses import dataclass, replace
 
 from services.auth.domain.passport import Authenticated
 from services.auth.domain.refusals import credential_invalid, token_expired
-from services.auth.oauth.domain.grants import ACCESS_PREFIX
+from services.auth.oauth.domain.grants import ACCESS_PREFIX, Grant
 from services.auth.oauth.domain.resources import canonical
 from services.auth.oauth.domain.tokens import MAX_CHARS, AccessToken
+from services.auth.oauth.operations.backing import CheckBacking, token_revoked
 from services.auth.oauth.ports import ApiKeys, Clock, Grants, TokenKeys
-from services.auth.ports import Teams
 from services.common.errors import AppError, unauthenticated
 from services.common.identity import Caller
+from services.common.telemetry import get_logger
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class CheckAccessToken:
     token_keys: TokenKeys
     grants: Grants
     keys: ApiKeys
-    teams: Teams
+    backing: CheckBacking
     clock: Clock
 
     async def __call__(self, text: str, resource: str) -> Authenticated:
@@ -54,7 +55,7 @@ class CheckAccessToken:
     async def holder(self, token: AccessToken) -> Authenticated:
         """Say whom a genuine token names now. Raises UNAUTHENTICATED TOKEN_REVOKED, TEAM_DISABLED."""
         if await self.grants.is_token_revoked(token.team_id, token.id):
-            raise _revoked()
+            raise token_revoked()
         caller = await (self._of_grant if token.root("grant") else self._of_key)(token)
         named = replace(
             caller,
@@ -69,18 +70,16 @@ class CheckAccessToken:
     async def _of_key(self, token: AccessToken) -> Caller:
         holder = await self.keys.by_id(token.team_id, token.root("key"))
         if holder is None:
-            raise _revoked()
+            raise token_revoked()
         return holder.caller
 
     async def _of_grant(self, token: AccessToken) -> Caller:
         grant = await self.grants.find(token.team_id, token.root("grant"), self.clock())
         if grant is None:
-            raise _revoked()
+            raise token_revoked()
         # The person who agreed is a whole admin; the scopes that they ticked are the only limit.
-        if grant.key_id and await self.keys.by_id(grant.team_id, grant.key_id) is None:
-            raise _revoked()
-        team = await self.teams.get(grant.team_id)
-        team.check()
+        team = await self.backing(grant)
+        await self._note_use(grant)
         return Caller(
             team_id=team.id,
             team_name=team.name,
@@ -91,6 +90,12 @@ class CheckAccessToken:
             limits=team.limits,
         )
 
-
-def _revoked() -> AppError:
-    return unauthenticated("TOKEN_REVOKED", "The token was revoked.")
+    async def _note_use(self, grant: Grant) -> None:
+        now = self.clock()
+        if not grant.needs_use_noted(now):
+            return
+        try:
+            await self.grants.note_use(grant, now)
+        except AppError as error:
+            # Who can prove who they are is not turned away because we could not take a note.
+            get_logger().warning("grant_use_not_noted", grant_id=grant.id, reason=error.reason)

@@ -48,10 +48,8 @@ class FindClient:
             client = await self(shown.client_id)
         except OAuthError:
             raise invalid_client() from None
-        if client.secret_hash is None:
-            if shown.method != "none":
-                raise invalid_client()
-            return client
-        if not compare_digest(client.secret_hash, hash_of(shown.secret)) or shown.method == "none":
+        # The secret is compared whatever the method is: how long it takes tells nothing of the method.
+        is_proven = compare_digest(client.secret_hash or hash_of(""), hash_of(shown.secret))
+        if shown.method != client.auth_method or not is_proven:
             raise invalid_client()
         return client

@@ -1,5 +1,6 @@
 """Makes access tokens: for a code, for a refresh token, and for an API key."""
 
+import re
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,9 +25,21 @@ from services.auth.oauth.domain.pkce import proves
 from services.auth.oauth.domain.resources import Resources, canonical
 from services.auth.oauth.domain.scopes import requested_scopes
 from services.auth.oauth.domain.tokens import MAX_LIFE_S, MIN_LIFE_S, AccessToken
+from services.auth.oauth.operations.backing import CheckBacking
 from services.auth.oauth.operations.find_client import Credentials, FindClient
-from services.auth.oauth.ports import ApiKeys, Clock, Events, Grants, RandomBytes, Redemption, TokenKeys
+from services.auth.oauth.ports import (
+    ApiKeys,
+    Clock,
+    Events,
+    Grants,
+    RandomBytes,
+    Redemption,
+    Rotation,
+    TokenKeys,
+)
+from services.common.errors import AppError, Kind
 
+_SECONDS: Final = re.compile(r"[1-9][0-9]{0,5}")
 GRANT_TYPES: Final = ("authorization_code", "refresh_token", "client_credentials")
 
 
@@ -56,6 +69,7 @@ class IssueTokens:
     find_client: FindClient
     grants: Grants
     keys: ApiKeys
+    backing: CheckBacking
     token_keys: TokenKeys
     events: Events
     resources: Resources
@@ -87,37 +101,55 @@ class IssueTokens:
         if not has_form(code, CODE_PREFIX):
             raise invalid_grant()
         named = parameters.get("resource")
+        resource = self.resources.choose(named) if named else ""
+        now, token_id = self.clock(), _new_token_id()
+        await self._check_backed(await self.grants.find_by_code(hash_of(code), now))
         secret, kept = self._refresh_token()
         redemption = Redemption(
             client_id=client.id,
             redirect_uri=redirect_uri,
-            resource=self.resources.choose(named) if named else "",
+            resource=resource,
             proves=lambda challenge: proves(verifier, challenge),
             refresh=kept,
-            at=self.clock(),
+            at=now,
+            event=lambda grant: events.issued(
+                self._of_grant(grant, grant.scopes, token_id), "authorization_code", grant.root
+            ),
         )
         grant = await self.grants.redeem(hash_of(code), redemption)
-        if grant is None or not await self._is_backed(grant):
+        if grant is None:
             raise invalid_grant()
-        return await self._for_grant(grant, grant.scopes, secret, "authorization_code")
+        return self._signed(self._of_grant(grant, grant.scopes, token_id), secret)
 
     async def _for_refresh_token(self, parameters: Parameters, shown: Credentials) -> Tokens:
         client = await self.find_client.authenticate(shown)
         presented = parameters.require("refresh_token")
         if not has_form(presented, REFRESH_PREFIX):
             raise invalid_grant()
-        secret, kept = self._refresh_token()
-        now = self.clock()
+        now, token_id = self.clock(), _new_token_id()
         # Before the token is used up: a client that asks for the wrong thing may ask again.
         before = await self.grants.find_by_refresh(hash_of(presented), now)
         if before is not None and before.client_id == client.id:
             _check_target(parameters.get("resource"), before)
             requested_scopes(parameters.get("scope"), before.scopes)
-        grant = await self.grants.rotate(hash_of(presented), client.id, kept, now)
-        if grant is None or not await self._is_backed(grant):
+            await self._check_backed(before)
+
+        def scopes_of(grant: Grant) -> frozenset[str]:
+            return requested_scopes(parameters.get("scope"), grant.scopes)
+
+        secret, kept = self._refresh_token()
+        rotation = Rotation(
+            client_id=client.id,
+            refresh=kept,
+            at=now,
+            event=lambda grant: events.issued(
+                self._of_grant(grant, scopes_of(grant), token_id), "refresh_token", grant.root
+            ),
+        )
+        grant = await self.grants.rotate(hash_of(presented), rotation)
+        if grant is None:
             raise invalid_grant()
-        scopes = requested_scopes(parameters.get("scope"), grant.scopes)
-        return await self._for_grant(grant, scopes, secret, "refresh_token")
+        return self._signed(self._of_grant(grant, scopes_of(grant), token_id), secret)
 
     async def _for_key(self, parameters: Parameters, shown: Credentials) -> Tokens:
         # Only a key makes a token. A token in its place is no key, so a token never lives on in another.
@@ -137,20 +169,22 @@ class IssueTokens:
             resource,
             tuple(sorted(caller.roots | {f"client:{caller.key_id}"})),
         )
-        return await self._signed(self._token(owner, scopes, life_s), "client_credentials", "")
+        token = self._token(owner, scopes, life_s, _new_token_id())
+        # Nothing of a token is kept but this: without it there is no token.
+        await self.events.record(events.issued(token, "client_credentials", f"key:{caller.key_id}"))
+        return self._signed(token, "")
 
-    async def _for_grant(self, grant: Grant, scopes: frozenset[str], refresh: str, kind: str) -> Tokens:
+    def _of_grant(self, grant: Grant, scopes: frozenset[str], token_id: str) -> AccessToken:
         life_s = min(self.life_s, int((grant.expires_at - self.clock()).total_seconds()))
         owner = _Owner(grant.team_id, grant.principal, grant.client_id, grant.resource, grant.roots())
-        return await self._signed(self._token(owner, scopes, life_s), kind, refresh)
+        return self._token(owner, scopes, life_s, token_id)
 
-    async def _signed(self, token: AccessToken, kind: str, refresh: str) -> Tokens:
-        await self.events.tell(events.issued(token.team_id, token.principal, token.id, kind, token.scopes))
+    def _signed(self, token: AccessToken, refresh: str) -> Tokens:
         text = ACCESS_PREFIX + self.token_keys.sign(token.to_claims())
         return Tokens(text, token.expires_at - token.issued_at, token.scopes, refresh)
 
-    def _token(self, owner: _Owner, scopes: frozenset[str], life_s: int) -> AccessToken:
-        now_s, token_id = int(self.clock().timestamp()), secrets.token_hex(16)
+    def _token(self, owner: _Owner, scopes: frozenset[str], life_s: int, token_id: str) -> AccessToken:
+        now_s = int(self.clock().timestamp())
         return AccessToken(
             issuer=self.issuer,
             resource=owner.resource,
@@ -174,13 +208,23 @@ class IssueTokens:
     def _life_s(self, text: str) -> int:
         if not text:
             return self.life_s
-        if not text.isascii() or not text.isdigit() or not MIN_LIFE_S <= int(text[:9]) <= MAX_LIFE_S:
+        if not _SECONDS.fullmatch(text) or not MIN_LIFE_S <= int(text) <= MAX_LIFE_S:
             raise invalid_request(f"expires_in must be {MIN_LIFE_S} to {MAX_LIFE_S} seconds.")
         return int(text)
 
-    async def _is_backed(self, grant: Grant) -> bool:
-        """Whether the key that the person signed in with still counts."""
-        return not grant.key_id or await self.keys.by_id(grant.team_id, grant.key_id) is not None
+    async def _check_backed(self, grant: Grant | None) -> None:
+        """Refuse a grant whose key, person or team is gone, before anything of it is used up."""
+        try:
+            if grant is not None:
+                await self.backing(grant)
+        except AppError as error:
+            if error.kind in {Kind.UNAUTHENTICATED, Kind.NOT_FOUND}:
+                raise invalid_grant() from error
+            raise
+
+
+def _new_token_id() -> str:
+    return secrets.token_hex(16)
 
 
 def _check_target(named: str, grant: Grant) -> None:

@@ -74,7 +74,8 @@ class RevokeToken:
         """
         client_id = await self._client_id(shown)
         if has_form(text, REFRESH_PREFIX):
-            grant = await self.grants.find_by_refresh(hash_of(text), self.clock())
+            # Also one that was replaced: a client that never got the successor must be able to end it.
+            grant = await self.grants.find_by_refresh(hash_of(text), self.clock(), also_used=True)
             if grant is not None and grant.client_id == client_id:
                 await self._end_grant(grant)
             return
@@ -90,8 +91,8 @@ class RevokeToken:
         return (await self.find_client.authenticate(shown)).id
 
     async def _end_grant(self, grant: Grant) -> None:
-        event = events.revoked(grant.team_id, grant.principal, f"grant:{grant.id}")
-        await self.grants.revoke(grant, self.clock(), event)
+        event = events.revoked(grant.team_id, grant.principal, grant.root)
+        await self.grants.revoke(grant.team_id, grant.id, self.clock(), event)
 
     async def _end_token(self, token: AccessToken) -> None:
         ends = datetime.fromtimestamp(token.expires_at, UTC)

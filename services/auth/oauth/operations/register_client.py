@@ -9,7 +9,7 @@ from services.auth.oauth import events
 from services.auth.oauth.domain.clients import Client, client_of_metadata
 from services.auth.oauth.domain.errors import unavailable
 from services.auth.oauth.domain.grants import CLIENT_SECRET_PREFIX, SECRET_BYTES, hash_of, secret_of
-from services.auth.oauth.ports import Clients, Clock, Events, RandomBytes
+from services.auth.oauth.ports import Clients, Clock, RandomBytes
 
 _ID_BYTES: Final = 16
 
@@ -28,7 +28,6 @@ class RegisterClient:
     """Take a client's word for what it is called and where its answers go; people are told that it is one."""
 
     clients: Clients
-    events: Events
     clock: Clock
     random_bytes: RandomBytes
 
@@ -44,7 +43,6 @@ class RegisterClient:
             secret = secret_of(CLIENT_SECRET_PREFIX, self.random_bytes(SECRET_BYTES))
             client = replace(client, secret_hash=hash_of(secret))
         now = self.clock()
-        if not await self.clients.add(client, now):
+        if not await self.clients.add(client, now, events.registered(client.id)):
             raise unavailable()
-        await self.events.tell(events.registered(client.id))
         return Registered(client, int(now.timestamp()), secret)

@@ -8,6 +8,7 @@ from services.auth.oauth import events
 from services.auth.oauth.domain.errors import OAuthError
 from services.auth.oauth.domain.grants import Person
 from services.auth.oauth.domain.scopes import GRANTABLE
+from services.auth.oauth.operations.sessions import BeginSession
 from services.auth.oauth.ports import ApiKeys, Events
 from services.common.identity import Caller
 
@@ -23,16 +24,16 @@ class SignInWithKey:
 
     keys: ApiKeys
     events: Events
+    begin: BeginSession
 
     async def __call__(self, secret: str) -> Person:
-        """Give who holds the key. Raises OAuthError access_denied."""
+        """Give who holds the key. Raises OAuthError access_denied; AppError UNAVAILABLE DATABASE_DOWN."""
         holder = await self.keys.by_secret(secret)
         if holder is None or not may_sign_in(holder.caller):
             await self.events.tell(events.sign_in_refused("key", "CREDENTIAL_INVALID"))
             raise OAuthError("access_denied", "This is not an admin key.", status=403)
         caller = holder.caller
-        await self.events.tell(events.signed_in(caller.team_id, caller.principal, "key"))
-        return Person(
+        person = Person(
             caller.team_id,
             caller.team_name,
             caller.principal,
@@ -40,3 +41,4 @@ class SignInWithKey:
             caller.scopes & GRANTABLE,
             caller.key_id,
         )
+        return await self.begin(person, "key")

@@ -36,7 +36,7 @@ async def test_a_person_allows_and_the_client_gets_just_that(world: World) -> No
     assert who.caller.scopes == {"mail:scan"}
     assert (who.caller.team_id, who.caller.principal) == (key.team_id, f"key:{key.id}")
     kinds = {root.partition(":")[0] for root in who.caller.roots}
-    assert kinds == {"team", "grant", "client", "key", "token"}
+    assert kinds == {"team", "grant", "client", "key", "session", "token"}
     assert who.caller.limits.requests_per_minute == 60
 
 

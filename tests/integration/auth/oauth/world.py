@@ -23,10 +23,12 @@ from services.auth.adapters.postgres_keys import PostgresKeys
 from services.auth.adapters.postgres_teams import PostgresTeams
 from services.auth.domain.api_key import EnvironmentKeys, hash_of, secret_of
 from services.auth.domain.scopes import ALL_SCOPES
+from services.auth.oauth.adapters.postgres_grants import PostgresGrants
 from services.auth.oauth.domain.pkce import challenge_of
 from services.auth.oauth.settings import OAuthSettings
 from services.auth.oauth.wiring import OAuth, Parts, oauth_built, oauth_serving
 from services.auth.operations.check_api_key import CheckApiKey
+from services.common.audit_notes import RefusalNotes
 from services.common.database import Database
 from tests.postgres import Databases
 
@@ -213,6 +215,9 @@ async def running_world(databases: Databases, folder: Path, **settings: str) -> 
             "oauth_issuer": issuer,
             "oauth_resources": f"{RESOURCE},{OTHER_RESOURCE}",
             "oauth_key_file": str(folder / f"oauth-{port}.pem"),
+            # Every test comes from one address.
+            "rate_limit_address_per_minute": "100000",
+            "rate_limit_failures_per_minute": "100000",
             **settings,
         }  # type: ignore[arg-type]
     )
@@ -224,7 +229,8 @@ async def running_world(databases: Databases, folder: Path, **settings: str) -> 
     def keys_at(url: str) -> JwksIssuer:
         return JwksIssuer(url, frozenset({"RS256", "ES256", "EdDSA"}), time.monotonic)
 
-    parts = Parts(database, teams, audit, check, frozenset(), keys_at)
+    notes, grants = RefusalNotes(audit.append), PostgresGrants(database, audit)
+    parts = Parts(database, teams, audit, check, notes, grants, frozenset(), keys_at)
     admin_url = databases.admin_url.replace("/postgres?", f"/{databases.auth.name}?")
     async with (
         oauth_built(values, parts) as oauth,
