@@ -48,8 +48,15 @@ PROMISES: Final = (
     Promise("rights.peers", "A valid certificate of the wrong service is refused.", RIGHTS),
     Promise("rights.forgery", "An edge that forges an identity is refused.", RIGHTS),
     Promise("rights.purpose", "A token of one kind is refused in the place of another.", RIGHTS),
+    Promise(
+        "rights.cross-use", "A secret opens its own door, and every other door names it as foreign.", RIGHTS
+    ),
     Promise("rights.policy", "A method without a policy cannot be served.", RIGHTS),
     Promise("rights.modes", "Each edge takes the kinds of credential that its mode names.", RIGHTS),
+    Promise("rights.discovery", "A refusal alone leads a client to where tokens are given.", RIGHTS),
+    Promise("rights.step-up", "A token that lacks a scope is told which to get, and keeps its own.", RIGHTS),
+    Promise("rights.audience", "A token for one edge is refused at the others.", RIGHTS),
+    Promise("rights.introspection", "An issuer that cannot be asked lets nobody in.", RIGHTS),
     Promise("rights.rotation", "Keys and secrets overlap while they are rotated.", RIGHTS),
     Promise("rights.configuration", "A half-configured or weak set-up does not start and says why.", RIGHTS),
     Promise("revocation.refused", "A revoked or expired key gets no passport.", REVOCATION),

@@ -1,10 +1,12 @@
 """Values of settings that several groups of settings read the same way."""
 
-import ipaddress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
+
+from services.common.web_address import is_acceptable
+
+__all__ = ["is_acceptable", "secret_of"]
 
 
 def secret_of(value: SecretStr, file: Path | None, name: str) -> str:
@@ -20,23 +22,3 @@ def secret_of(value: SecretStr, file: Path | None, name: str) -> str:
     if not text:
         raise ValueError(f"{name}_FILE: {file} is empty")
     return text
-
-
-def is_acceptable(url: str, *, is_production: bool) -> bool:
-    """Whether an address may be trusted: https, or http on loopback in development; no user name."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        _ = parts.port
-    except ValueError:
-        return False
-    if not host or parts.username is not None or parts.password is not None or parts.fragment:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and not is_production and _is_loopback(host))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -13,6 +13,7 @@ from services.common.client_address import FORWARDED_HEADER, Peer
 from services.common.edge import REQUEST_ID_HEADER, Admission, Gate
 from services.common.errors import AppError, internal
 from services.common.problem import CONTENT_TYPE, HttpError, problem_of
+from services.common.protected_resource import ProtectedResource
 from services.common.telemetry import get_logger
 
 BODY_S: Final = 30.0
@@ -23,6 +24,9 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+_UNPUBLISHED: Final = ProtectedResource()
 
 
 class BodyRefusedError(HttpError):
@@ -41,7 +45,7 @@ class EdgeMiddleware:
         probes: Collection[str],
         max_body_bytes: int,
         has_deadline: bool = True,
-        challenge: str = "Bearer",
+        resource: ProtectedResource = _UNPUBLISHED,
     ) -> None:
         self._app = app
         self._gate = gate
@@ -49,7 +53,7 @@ class EdgeMiddleware:
         self._probes = frozenset(probes)
         self._max_body_bytes = max_body_bytes
         self._has_deadline = has_deadline
-        self._challenge = challenge
+        self._resource = resource
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request; pass anything else through."""
@@ -89,7 +93,9 @@ class EdgeMiddleware:
         admission.reason = error.reason
         if answer.has_started:
             return
-        problem = problem_of(error, request_id=admission.request_id, instance=path, challenge=self._challenge)
+        held = admission.caller.scopes if admission.caller else ()
+        challenge = self._resource.challenge(error, held=held)
+        problem = problem_of(error, request_id=admission.request_id, instance=path, challenge=challenge)
         raw = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
         raw.append((b"content-type", CONTENT_TYPE.encode()))
         await answer({"type": "http.response.start", "status": problem.status, "headers": raw})

@@ -128,12 +128,16 @@ class Dispatcher:
         )
 
 
-def _check_scope(policy: Policy, caller: Caller) -> None:
+def check_scope(policy: Policy, caller: Caller) -> None:
+    """Raise AppError PERMISSION_DENIED SCOPE_MISSING unless the caller holds one of the scopes."""
     if policy.any_scope and not policy.any_scope & caller.scopes:
         wanted = " or ".join(sorted(policy.any_scope))
         raise denied(
             "SCOPE_MISSING", f"This needs the scope {wanted}.", scope=" ".join(sorted(policy.any_scope))
         )
+
+
+def _check_read_only(policy: Policy, caller: Caller) -> None:
     if policy.mutates and caller.restrictions.read_only:
         raise denied("READ_ONLY", "This credential is read-only and the call would change something.")
 
@@ -169,7 +173,8 @@ class _Running:
         caller = await self._dispatcher.caller_of(self.policy, self._envelope.metadata)
         self.call = replace(self.call, caller=caller)
         if caller is not None:
-            _check_scope(self.policy, caller)
+            check_scope(self.policy, caller)
+            _check_read_only(self.policy, caller)
         return self.call
 
     def __exit__(

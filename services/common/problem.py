@@ -43,8 +43,8 @@ class Problem:
     body: dict[str, Any]
 
 
-def problem_of(error: AppError, *, request_id: str, instance: str, challenge: str = "Bearer") -> Problem:
-    """Render an error. `challenge` is the WWW-Authenticate value of a 401 (RFC 6750 §3)."""
+def problem_of(error: AppError, *, request_id: str, instance: str, challenge: str = "") -> Problem:
+    """Render an error. `challenge` is its WWW-Authenticate value (RFC 6750 §3); a 401 always has one."""
     status, title = _status_line(error)
     body: dict[str, Any] = {
         "type": TYPE_PREFIX + error.reason.lower().replace("_", "-"),
@@ -72,6 +72,6 @@ def _headers(error: AppError, challenge: str) -> dict[str, str]:
     headers = dict(error.headers) if isinstance(error, HttpError) else {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-    if error.kind is Kind.UNAUTHENTICATED:
-        headers["WWW-Authenticate"] = challenge
+    if challenge or error.kind is Kind.UNAUTHENTICATED:
+        headers["WWW-Authenticate"] = challenge or "Bearer"
     return headers

@@ -5,6 +5,7 @@ runbook of the personal agent used them) and are `SecretStr`, so that no repr sh
 """
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
@@ -13,6 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+
+from services.common.web_address import is_identifier
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -94,6 +97,8 @@ class EdgeSettings(TlsSettings, LimitSettings):
     auth_address: str
     mail_core_address: str
     public_url: str = ""
+    oauth_issuer: Annotated[str, Field(max_length=256)] = ""
+    """Our own authorization server, exactly as auth has it; published to clients. Empty: there is none."""
     max_body_bytes: Annotated[int, Field(ge=1_024, le=64 * 1024 * 1024)] = 1024 * 1024
     request_timeout_s: Annotated[float, Field(ge=1, le=600)] = 30.0
 
@@ -101,6 +106,33 @@ class EdgeSettings(TlsSettings, LimitSettings):
     def resource(self) -> str:
         """The canonical URI of this edge, which access tokens name as their audience (RFC 8707)."""
         return self.public_url
+
+    @property
+    def authorization_servers(self) -> tuple[str, ...]:
+        """The issuers from which clients get tokens for this edge; the first is the one to take."""
+        return (self.oauth_issuer,) if self.oauth_issuer else ()
+
+    @model_validator(mode="after")
+    def _resource_is_named(self) -> Self:
+        if problems := list(self._resource_problems()):
+            raise ValueError("\n  ".join(problems))
+        return self
+
+    def _resource_problems(self) -> Iterator[str]:
+        """Say what keeps clients from finding out where to get a token."""
+        yield from self._issuer_problems("OAUTH_ISSUER", self.oauth_issuer)
+        if self.authorization_servers:
+            yield from self._identifier_problems("PUBLIC_URL", self.resource)
+
+    def _issuer_problems(self, name: str, issuer: str) -> Iterator[str]:
+        if issuer and not is_identifier(issuer, is_production=self.is_production):
+            yield f"{name} must be https:// without query (http:// on loopback, in development)"
+
+    def _identifier_problems(self, name: str, uri: str) -> Iterator[str]:
+        if not uri:
+            yield f"{name} is missing; set it to the address at which clients reach this edge, path included"
+        elif not is_identifier(uri, is_production=self.is_production):
+            yield f"{name} must be https:// without query (http:// on loopback, in development)"
 
 
 DatabaseUrl = Annotated[str, Field(pattern="^postgres(ql)?://")]

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 from protos.mail.v1 import mail_pb2
 from services.common.errors import invalid
+from services.common.policy import Policy, policy_of
 from services.edge_a2a.inputs import read_input
 
 
@@ -22,8 +23,12 @@ class Action:
     examples: tuple[str, ...]
     method: str
     request_type: type[Message]
-    scope: str
     is_operation: bool = False
+
+    @property
+    def policy(self) -> Policy:
+        """What the contract demands of callers of this action's RPC."""
+        return policy_of(mail_pb2.DESCRIPTOR.services_by_name["MailService"].methods_by_name[self.method])
 
     def request(self, values: Mapping[str, Any]) -> Any:
         """Write the core's request from a message's input. Raises AppError INVALID_ARGUMENT."""
@@ -48,7 +53,6 @@ CHECK_AVAILABILITY: Final = Action(
     ),
     method="CheckAvailability",
     request_type=mail_pb2.CheckAvailabilityRequest,
-    scope="availability:read",
 )
 
 AVAILABLE_MEETING_INTERVALS: Final = Action(
@@ -68,7 +72,6 @@ AVAILABLE_MEETING_INTERVALS: Final = Action(
     ),
     method="SuggestMeetingIntervals",
     request_type=mail_pb2.SuggestMeetingIntervalsRequest,
-    scope="available_meeting_intervals:read",
 )
 
 SCAN_MAILBOX: Final = Action(
@@ -82,7 +85,6 @@ SCAN_MAILBOX: Final = Action(
     examples=('{"action": "scan_mailbox", "dry_run": true}',),
     method="ScanMailbox",
     request_type=mail_pb2.ScanMailboxRequest,
-    scope="mail:scan",
     is_operation=True,
 )
 
@@ -97,7 +99,6 @@ LIST_UNSUBSCRIBE_CANDIDATES: Final = Action(
     examples=('{"action": "list_unsubscribe_candidates", "states": ["candidate"], "page_size": 20}',),
     method="ListSubscriptions",
     request_type=mail_pb2.ListSubscriptionsRequest,
-    scope="unsubscribe:read",
 )
 
 EXECUTE_UNSUBSCRIBE: Final = Action(
@@ -113,7 +114,6 @@ EXECUTE_UNSUBSCRIBE: Final = Action(
     ),
     method="Unsubscribe",
     request_type=mail_pb2.UnsubscribeRequest,
-    scope="unsubscribe:execute",
     is_operation=True,
 )
 

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Final
+from urllib.parse import urlsplit
 
 import orjson
 from a2a.types.a2a_pb2 import (
@@ -12,7 +13,11 @@ from a2a.types.a2a_pb2 import (
     AgentInterface,
     AgentSkill,
     APIKeySecurityScheme,
+    AuthorizationCodeOAuthFlow,
+    ClientCredentialsOAuthFlow,
     HTTPAuthSecurityScheme,
+    OAuth2SecurityScheme,
+    OAuthFlows,
     SecurityRequirement,
     SecurityScheme,
     StringList,
@@ -30,6 +35,8 @@ REST_PATH: Final = "/a2a/v1"
 MAX_AGE_S: Final = 300
 API_KEY: Final = "apiKey"
 BEARER: Final = "bearer"
+OAUTH: Final = "oauth"
+OAUTH_CLIENT: Final = "oauthClient"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +67,13 @@ class ServedCard:
         return bool(tags & {self.etag, "*"})
 
 
-def agent_card(public_url: str, grpc_address: str) -> AgentCard:
-    """Make the card. `grpc_address` is `host:port` without a scheme (A2A 1.0.1)."""
+def agent_card(public_url: str, grpc_address: str, oauth_issuer: str = "") -> AgentCard:
+    """Make the card. `grpc_address` is `host:port` without a scheme (A2A 1.0.1).
+
+    `oauth_issuer` is our own authorization server; empty when there is none.
+    """
     base = public_url.rstrip("/")
+    schemes = {API_KEY: _api_key(), BEARER: _bearer(), **(_oauth(oauth_issuer) if oauth_issuer else {})}
     return AgentCard(
         name="Mailwarden",
         description=(
@@ -77,9 +88,9 @@ def agent_card(public_url: str, grpc_address: str) -> AgentCard:
             _interface(base + REST_PATH, "HTTP+JSON"),
         ],
         capabilities=AgentCapabilities(streaming=True, push_notifications=False, extended_agent_card=False),
-        security_schemes={API_KEY: _api_key(), BEARER: _bearer()},
-        # Either of the two will do.
-        security_requirements=[_requirement(API_KEY), _requirement(BEARER)],
+        security_schemes=schemes,
+        # Any one of them will do.
+        security_requirements=[_requirement(name) for name in schemes],
         default_input_modes=[JSON, TEXT],
         default_output_modes=[JSON, TEXT],
         skills=[_skill(action) for action in ACTIONS.values()],
@@ -94,7 +105,7 @@ def _skill(action: Action) -> AgentSkill:
     return AgentSkill(
         id=action.id,
         name=action.name,
-        description=f"{action.description} Scope: {action.scope}.",
+        description=f"{action.description} Scope: {' or '.join(sorted(action.policy.any_scope))}.",
         tags=action.tags,
         examples=action.examples,
     )
@@ -112,6 +123,38 @@ def _bearer() -> SecurityScheme:
         scheme="Bearer", description="An API key, or a JWT where the operator accepts them."
     )
     return SecurityScheme(http_auth_security_scheme=scheme)
+
+
+def _oauth(issuer: str) -> dict[str, SecurityScheme]:
+    """Say how to get an access token. A scheme has room for one flow, so there are two of them."""
+    scopes = {name: action.name for action in ACTIONS.values() for name in action.policy.any_scope}
+    token_url = f"{issuer}/oauth/token"
+    for_people = AuthorizationCodeOAuthFlow(
+        authorization_url=f"{issuer}/oauth/authorize",
+        token_url=token_url,
+        refresh_url=token_url,
+        scopes=scopes,
+        pkce_required=True,
+    )
+    for_keys = ClientCredentialsOAuthFlow(token_url=token_url, scopes=scopes)
+    return {
+        OAUTH: _oauth_scheme(
+            issuer, OAuthFlows(authorization_code=for_people), "A token that a person agreed to."
+        ),
+        OAUTH_CLIENT: _oauth_scheme(
+            issuer,
+            OAuthFlows(client_credentials=for_keys),
+            "A token for an API key: the key's id is the client id, the key itself the client secret.",
+        ),
+    }
+
+
+def _oauth_scheme(issuer: str, flows: OAuthFlows, description: str) -> SecurityScheme:
+    parts = urlsplit(issuer)
+    # RFC 8414 §3.1: the well-known part comes before the path of the issuer.
+    metadata = f"{parts.scheme}://{parts.netloc}/.well-known/oauth-authorization-server{parts.path}"
+    scheme = OAuth2SecurityScheme(flows=flows, oauth2_metadata_url=metadata, description=description)
+    return SecurityScheme(oauth2_security_scheme=scheme)
 
 
 def _requirement(name: str) -> SecurityRequirement:

@@ -30,6 +30,7 @@ from services.common.client_address import FORWARDED_HEADER, Peer
 from services.common.edge import REQUEST_ID_HEADER, Admission, Gate
 from services.common.errors import AppError, Kind, internal
 from services.common.grpc_status import to_status
+from services.common.protected_resource import ProtectedResource
 from services.common.telemetry import get_logger
 from services.edge_a2a.agent import OWNER, Agent
 from services.edge_a2a.agent_card import PROTOCOL_VERSION
@@ -50,13 +51,15 @@ _owner: ContextVar[Owner] = ContextVar("owner")
 class GrpcBinding:
     """A listening server. Plaintext, or TLS when a certificate is given."""
 
-    def __init__(self, agent: Agent, gate: Gate, *, max_message_bytes: int) -> None:
+    def __init__(
+        self, agent: Agent, gate: Gate, resource: ProtectedResource, *, max_message_bytes: int
+    ) -> None:
         options = (
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
         )
-        self._server = aio.server(interceptors=[_Rim(gate)], options=options)
+        self._server = aio.server(interceptors=[_Rim(gate, resource)], options=options)
         self._health = health_aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         a2a_pb2_grpc.add_A2AServiceServicer_to_server(_Servicer(agent, _ContextBuilder()), self._server)
@@ -107,8 +110,9 @@ class _Metadata(dict[str, str]):
 class _Rim(aio.ServerInterceptor):
     """Admits every call of the A2A service; the health service stays open."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, resource: ProtectedResource) -> None:
         self._gate = gate
+        self._resource = resource
 
     async def intercept_service(
         self,
@@ -163,10 +167,13 @@ class _Rim(aio.ServerInterceptor):
                 admission.reason = "REFUSED"
                 raise
             except AppError as error:
-                await _abort(context, admission, error)
+                await _abort(context, admission, error, self._challenge(admission, error))
             except Exception:  # noqa: BLE001 - the rim: whatever it is, no text of it leaves
                 get_logger().exception("unexpected", route=admission.route)
                 await _abort(context, admission, internal())
+
+    def _challenge(self, admission: Admission, error: AppError) -> str:
+        return self._resource.challenge(error, held=admission.caller.scopes if admission.caller else ())
 
 
 async def _enter(metadata: _Metadata, admission: Admission, context: Context) -> None:
@@ -204,7 +211,7 @@ class _Servicer(GrpcHandler):
         await super().abort_context(error, context)
 
 
-async def _abort(context: Context, admission: Admission, error: AppError) -> None:
+async def _abort(context: Context, admission: Admission, error: AppError, challenge: str = "") -> None:
     admission.reason = error.reason
     status = to_status(error)
     if (reason := _protocol_reason(error)) is not None:
@@ -212,11 +219,15 @@ async def _abort(context: Context, admission: Admission, error: AppError) -> Non
         info = any_pb2.Any()
         info.Pack(error_details_pb2.ErrorInfo(reason=reason, domain=A2A_DOMAIN))
         status.details.append(info)
-    await context.abort_with_status(_to_grpc(status))
+    await context.abort_with_status(_to_grpc(status, challenge))
 
 
-def _to_grpc(status: status_pb2.Status) -> Any:
-    return rpc_status.to_status(status)
+def _to_grpc(status: status_pb2.Status, challenge: str) -> Any:
+    made: Any = rpc_status.to_status(status)
+    if not challenge:
+        return made
+    # Where HTTP has a header, gRPC has metadata.
+    return made._replace(trailing_metadata=(*made.trailing_metadata, ("www-authenticate", challenge)))
 
 
 def _protocol_reason(error: AppError) -> str | None:

@@ -16,11 +16,12 @@ from services.common.edge import Gate
 from services.common.errors import not_found
 from services.common.probes import PROBE_PATHS, Probes
 from services.common.problem import method_not_allowed
+from services.common.protected_resource import ProtectedResource
+from services.common.resource_page import ResourcePage
 from services.edge_a2a.agent_card import PROTOCOL_VERSION, REST_PATH, RPC_PATH, ServedCard
 from services.edge_a2a.http_json import HttpJson
 from services.edge_a2a.json_rpc import JsonRpc
 
-CHALLENGE: Final = 'Bearer realm="mailwarden"'
 _JSON: Final = "application/json"
 
 
@@ -33,6 +34,7 @@ def http_app(
     backends: Probed,
     stopping: asyncio.Event,
     max_body_bytes: int,
+    resource: ProtectedResource,
 ) -> EdgeMiddleware:
     """Wire the routes. A bare router, so that errors reach the common rim instead of a second one."""
     routes = [
@@ -44,14 +46,14 @@ def http_app(
     wrong_method = [Route(path, _WrongMethod()) for path in known]
     router = Router([*routes, *wrong_method], redirect_slashes=False, default=_nothing_here)
     return EdgeMiddleware(
-        Probes(router, backends, stopping),
+        Probes(ResourcePage(router, resource), backends, stopping),
         gate,
-        open_paths=[AGENT_CARD_WELL_KNOWN_PATH, *PROBE_PATHS],
+        open_paths=[AGENT_CARD_WELL_KNOWN_PATH, *PROBE_PATHS, *resource.metadata_paths],
         probes=PROBE_PATHS,
         max_body_bytes=max_body_bytes,
         # A blocking SendMessage waits for the end of its task, a stream for the end of its events.
         has_deadline=False,
-        challenge=CHALLENGE,
+        resource=resource,
     )
 
 

@@ -1,12 +1,15 @@
 """Builds the edge out of its parts and runs it. The only place that knows them all."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from protos.mail.v1 import mail_pb2_grpc
 from services.common.backends import Backends
 from services.common.http_server import HttpServer
 from services.common.lifecycle import announce, join_address, split_address
+from services.common.policy import Policy
+from services.common.protected_resource import ProtectedResource
+from services.edge_a2a.actions import ACTIONS
 from services.edge_a2a.agent import Agent
 from services.edge_a2a.agent_card import ServedCard, agent_card
 from services.edge_a2a.grpc_binding import GrpcBinding
@@ -40,11 +43,16 @@ async def _serve(
     store = _store(settings)
     agent = Agent(mail, operations, store)
     http = HttpServer(settings.listen, drain_s=settings.drain_s)
-    grpc = GrpcBinding(agent, gate, max_message_bytes=settings.max_body_bytes)
+    resource = ProtectedResource.of(
+        "Mailwarden A2A", settings.resource, settings.authorization_servers, _policies()
+    )
+    grpc = GrpcBinding(agent, gate, resource, max_message_bytes=settings.max_body_bytes)
     grpc_address = await _start_grpc(grpc, settings)
     addresses = {"a2a": f"http://{http.address}", "a2a_grpc": grpc_address}
     card = agent_card(
-        settings.public_url or addresses["a2a"], settings.a2a_grpc_public_address or grpc_address
+        settings.public_url or addresses["a2a"],
+        settings.a2a_grpc_public_address or grpc_address,
+        settings.oauth_issuer,
     )
     app = http_app(
         gate,
@@ -54,6 +62,7 @@ async def _serve(
         backends=backends,
         stopping=stop,
         max_body_bytes=settings.max_body_bytes,
+        resource=resource,
     )
     async with http.serving(app):
         announce(settings.ready_file, SERVICE, addresses)
@@ -61,6 +70,10 @@ async def _serve(
         await stop.wait()
         draining = asyncio.create_task(_drain(operations, store, grpc, settings.drain_s))
     await draining
+
+
+def _policies() -> Iterator[Policy]:
+    return (action.policy for action in ACTIONS.values())
 
 
 async def _drain(operations: Operations, store: TaskStore, grpc: GrpcBinding, drain_s: float) -> None:

@@ -1,5 +1,6 @@
 """What the MCP edge reads from its environment."""
 
+from collections.abc import Iterator
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -18,12 +19,26 @@ class McpSettings(EdgeSettings):
     mcp_allowed_hosts: CommaSeparated = ()
     mcp_allowed_origins: CommaSeparated = ()
     mcp_resource_server_url: str = ""
+    mcp_oauth_issuer: Annotated[str, Field(max_length=256)] = ""
+    """The issuer whose tokens auth takes for this edge by introspection (`MCP_AUTH_MODE=oauth`)."""
     mcp_operation_wait_s: Annotated[float, Field(ge=0, le=600)] = 55.0
 
     @property
     def resource(self) -> str:
         """The canonical URI of the MCP endpoint. May be empty."""
         return self.mcp_resource_server_url or self.public_url
+
+    @property
+    def authorization_servers(self) -> tuple[str, ...]:
+        """The issuers from which clients get tokens for this edge: the one for MCP alone before our own."""
+        return tuple(issuer for issuer in (self.mcp_oauth_issuer, self.oauth_issuer) if issuer)
+
+    def _resource_problems(self) -> Iterator[str]:
+        yield from self._issuer_problems("OAUTH_ISSUER", self.oauth_issuer)
+        yield from self._issuer_problems("MCP_OAUTH_ISSUER", self.mcp_oauth_issuer)
+        if self.authorization_servers:
+            # Clients compare it with the address that a person typed, so PUBLIC_URL will not do.
+            yield from self._identifier_problems("MCP_RESOURCE_SERVER_URL", self.mcp_resource_server_url)
 
     def transport_security(self) -> TransportSecuritySettings:
         """Say which Host and Origin headers are served: loopback, our public names, and those configured."""

@@ -8,7 +8,8 @@ from typing import Any
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from mcp_types import Tool as ListedTool
 
-from protos.mail.v1 import resources_pb2
+from protos.mail.v1 import mail_pb2, resources_pb2
+from services.common.policy import Policy, policy_of
 from services.edge_mcp.arguments import Arguments
 from services.edge_mcp.outputs import JsonObject, Output
 
@@ -31,11 +32,20 @@ class Answer:
         )
 
 
+def mail_policy(rpc: str) -> Policy:
+    """Give what the contract demands of callers of an RPC of the mail core."""
+    return policy_of(mail_pb2.DESCRIPTOR.services_by_name["MailService"].methods_by_name[rpc])
+
+
 @dataclass(frozen=True)
 class Tool:
-    """One tool. `run` takes the checked arguments and raises AppError."""
+    """One tool. `run` takes the checked arguments and raises AppError.
+
+    `policy` is that of the RPC that the tool stands for.
+    """
 
     name: str
+    policy: Policy
     title: str
     description: str
     arguments: type[Arguments]

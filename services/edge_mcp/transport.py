@@ -4,6 +4,7 @@ The SDK refuses the same things with bare texts, and on its older wire with the 
 here each refusal is typed: a problem document for what HTTP knows, a JSON-RPC error for the body.
 """
 
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ from services.common.problem import HttpError, method_not_allowed
 
 MCP_PATH: Final = "/mcp"
 _JSON: Final = "application/json"
+CheckCall = Callable[[Mapping[str, Any], Admission], None]
+"""Looks at a message before the SDK does. Raises AppError for what HTTP has the better answer to."""
 
 
 class MessageRefusalError(Exception):
@@ -35,8 +38,11 @@ class MessageRefusalError(Exception):
 class TransportGuard:
     """Wraps the SDK's ASGI application."""
 
-    def __init__(self, app: Asgi, security: TransportSecuritySettings) -> None:
+    def __init__(
+        self, app: Asgi, security: TransportSecuritySettings, check_call: CheckCall = lambda *_: None
+    ) -> None:
         self._app = app
+        self._check_call = check_call
         self._security = TransportSecurityMiddleware(security)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,7 +54,7 @@ class TransportGuard:
         try:
             await self._check(Request(scope))
             body = await _whole_body(receive)
-            check_message(body)
+            self._check_call(check_message(body), admission)
         except MessageRefusalError as refusal:
             await _send_rpc_error(refusal, admission, send)
         else:
@@ -81,8 +87,8 @@ def _check_http(request: Request) -> None:
         raise HttpError(406, "NOT_ACCEPTABLE", f"Accept both {_JSON} and text/event-stream.")
 
 
-def check_message(body: bytes) -> None:
-    """Check that a body is one JSON-RPC message. Raises MessageRefusalError."""
+def check_message(body: bytes) -> Mapping[str, Any]:
+    """Read a body that is one JSON-RPC message. Raises MessageRefusalError."""
     try:
         # The parser of the SDK's older wire, so that what passes here parses there.
         decoded = pydantic_core.from_json(body)
@@ -95,6 +101,7 @@ def check_message(body: bytes) -> None:
     if not _is_message(decoded):
         message = "The body is not a JSON-RPC 2.0 request or notification."
         raise MessageRefusalError(INVALID_REQUEST, "MESSAGE_INVALID", message)
+    return decoded
 
 
 def _is_message(decoded: Any) -> bool:

@@ -1,7 +1,7 @@
 """The one place where the MCP edge is put together."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from protos.mail.v1 import mail_pb2_grpc
@@ -10,10 +10,14 @@ from services.common.backends import Backends
 from services.common.http_server import HttpServer
 from services.common.lifecycle import announce
 from services.common.probes import PROBE_PATHS, Probes
+from services.common.protected_resource import ProtectedResource
+from services.common.resource_page import ResourcePage
 from services.edge_mcp.catalog import instructions, make_tools
 from services.edge_mcp.operations import Operations
 from services.edge_mcp.server import ToolServer
 from services.edge_mcp.settings import McpSettings
+from services.edge_mcp.step_up import StepUp
+from services.edge_mcp.tool import Tool
 from services.edge_mcp.transport import MCP_PATH, TransportGuard
 
 SERVICE = "edge_mcp"
@@ -21,25 +25,26 @@ SERVICE = "edge_mcp"
 
 def build_app(settings: McpSettings, backends: Backends, stopping: asyncio.Event) -> Asgi:
     """Put the application together, from the inside out."""
-    protocol = _protocol_app(settings, backends, stopping)
-    guarded = TransportGuard(protocol, settings.transport_security())
-    return EdgeMiddleware(
-        Probes(guarded, backends, stopping),
-        backends.gate,
-        open_paths=PROBE_PATHS,
-        probes=PROBE_PATHS,
-        max_body_bytes=settings.max_body_bytes,
-    )
-
-
-def _protocol_app(settings: McpSettings, backends: Backends, stopping: asyncio.Event) -> Asgi:
     mail = mail_pb2_grpc.MailServiceStub(backends.mail_core)  # type: ignore[arg-type]
     operations = Operations(mail, wait_s=settings.mcp_operation_wait_s, stopping=stopping)
-    with_mutations = settings.mcp_enable_mutation_tools
-    server = ToolServer(
-        make_tools(mail, operations, with_mutations=with_mutations),
-        instructions(with_mutations=with_mutations),
+    tools = make_tools(mail, operations, with_mutations=settings.mcp_enable_mutation_tools)
+    resource = ProtectedResource.of(
+        "Mailwarden MCP", settings.resource, settings.authorization_servers, (tool.policy for tool in tools)
     )
+    security = settings.transport_security()
+    guarded = TransportGuard(_protocol_app(settings, tools), security, StepUp(tools))
+    return EdgeMiddleware(
+        Probes(ResourcePage(guarded, resource), backends, stopping),
+        backends.gate,
+        open_paths=[*PROBE_PATHS, *resource.metadata_paths],
+        probes=PROBE_PATHS,
+        max_body_bytes=settings.max_body_bytes,
+        resource=resource,
+    )
+
+
+def _protocol_app(settings: McpSettings, tools: Sequence[Tool]) -> Asgi:
+    server = ToolServer(tools, instructions(with_mutations=settings.mcp_enable_mutation_tools))
     return server.streamable_http_app(
         streamable_http_path=MCP_PATH,
         stateless_http=True,  # any replica serves any request

@@ -16,9 +16,11 @@ from aiohttp import web
 from services.common.client_address import FORWARDED_HEADER, Peer
 from services.common.edge import REQUEST_ID_HEADER, Admission, Gate
 from services.common.errors import AppError, internal
+from services.common.protected_resource import ProtectedResource
 from services.common.telemetry import get_logger
 from services.edge_rest.handlers import ADMISSION
 from services.edge_rest.problems import from_http_exception, problem_response
+from services.edge_rest.resource_page import scopes_of
 from services.edge_rest.routes import Route
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -45,25 +47,32 @@ def admitted(gate: Gate, find_route: FindRoute) -> Callable:
     return middleware
 
 
-@web.middleware
-async def with_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever is raised inside into an answer."""
-    try:
-        return await handler(request)
-    except AppError as error:
-        return refused(request, error)
-    except web.HTTPException as error:
-        return refused(request, from_http_exception(error))
-    except Exception:  # noqa: BLE001 - the one place where the unexpected becomes a bare 500
-        get_logger().exception("unexpected", route=request[ADMISSION].route)
-        return refused(request, internal())
+def with_problems(resource: ProtectedResource, find_route: FindRoute) -> Callable:
+    """Make the middleware that turns whatever is raised inside into an answer."""
 
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except AppError as error:
+            return refused(request, error)
+        except web.HTTPException as error:
+            return refused(request, from_http_exception(error))
+        except Exception:  # noqa: BLE001 - the one place where the unexpected becomes a bare 500
+            get_logger().exception("unexpected", route=request[ADMISSION].route)
+            return refused(request, internal())
 
-def refused(request: web.Request, error: AppError) -> web.Response:
-    """Answer with a problem, and note it for the log line."""
-    admission = request[ADMISSION]
-    admission.reason = error.reason
-    return problem_response(error, request_id=admission.request_id, instance=request.path)
+    def refused(request: web.Request, error: AppError) -> web.Response:
+        """Answer with a problem, and note it for the log line."""
+        admission = request[ADMISSION]
+        admission.reason = error.reason
+        held = admission.caller.scopes if admission.caller else ()
+        challenge = resource.challenge(error, held=held, wanted=scopes_of(find_route(request)))
+        return problem_response(
+            error, request_id=admission.request_id, instance=request.path, challenge=challenge
+        )
+
+    return middleware
 
 
 def authenticated(find_route: FindRoute) -> Callable:

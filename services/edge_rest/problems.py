@@ -10,16 +10,15 @@ from services.common.errors import AppError, FieldError, Kind, internal, not_fou
 from services.common.problem import CONTENT_TYPE, HttpError, method_not_allowed, problem_of
 from services.common.validation import field_reason
 
-CHALLENGE: Final = 'Bearer realm="mailwarden"'
 _UNREAD_BODY: Final = frozenset({408, 413})
 """What is left of the body is not worth reading, so the connection ends."""
 MAX_FIELDS: Final = 20
 MAX_FIELD_CHARS: Final = 128
 
 
-def problem_response(error: AppError, *, request_id: str, instance: str) -> web.Response:
-    """Render an error as an answer."""
-    problem = problem_of(error, request_id=request_id, instance=harmless(instance), challenge=CHALLENGE)
+def problem_response(error: AppError, *, request_id: str, instance: str, challenge: str = "") -> web.Response:
+    """Render an error as an answer, with its challenge (`ProtectedResource.challenge`)."""
+    problem = problem_of(error, request_id=request_id, instance=harmless(instance), challenge=challenge)
     response = web.Response(
         status=problem.status,
         headers=problem.headers,

@@ -16,7 +16,8 @@ from services.edge_rest.handlers import Handlers
 from services.edge_rest.middlewares import add_headers, admitted, authenticated, with_problems
 from services.edge_rest.openapi import openapi_document
 from services.edge_rest.parsing import BodyReader
-from services.edge_rest.routes import add_routes, find_route
+from services.edge_rest.resource_page import add_metadata, resource_of
+from services.edge_rest.routes import ROUTES, add_routes, find_route
 from services.edge_rest.server import Runner
 from services.edge_rest.settings import RestSettings
 
@@ -37,15 +38,17 @@ def build_app(settings: RestSettings, backends: Backends) -> web.Application:
         heartbeat_s=settings.event_heartbeat_s,
         openapi=orjson.dumps(openapi_document(settings.public_url)),
     )
+    resource = resource_of(settings.resource, settings.authorization_servers, ROUTES)
     app = web.Application(
         middlewares=[
             admitted(backends.gate, find_route),  # first, so that every answer has an id and a log line
-            with_problems,  # inside it, so that the log line knows how it ended
+            with_problems(resource, find_route),  # inside it, so that the log line knows how it ended
             authenticated(find_route),  # before any body is read
         ],
         client_max_size=settings.max_body_bytes,
     )
     add_routes(app.router, handlers)
+    add_metadata(app.router, resource)
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(lambda _app: _close(feeds))
     return app

@@ -77,7 +77,7 @@ def test_an_action_is_one_method_of_the_core(action: Action) -> None:
     """Request, scope and kind are those of the proto, and its example can be sent as it is."""
     method = METHODS[action.method]
     assert method.input_type is action.request_type.DESCRIPTOR
-    assert policy_of(method).any_scope == {action.scope}
+    assert policy_of(method) == action.policy
     assert (method.output_type.name == "Operation") == action.is_operation
     for example in action.examples:
         asked = asked_in(json_in(example))

@@ -20,7 +20,7 @@ from services.edge_mcp.arguments import (
 )
 from services.edge_mcp.outputs import Output
 from services.edge_mcp.text import counted, interval, zone_named
-from services.edge_mcp.tool import Answer, ReportProgress, Tool
+from services.edge_mcp.tool import Answer, ReportProgress, Tool, mail_policy
 
 _DESCRIPTION = (
     "Suggest intervals in which a meeting fits between what is busy, earliest first, within working hours of "
@@ -72,6 +72,7 @@ def available_meeting_intervals(mail: mail_pb2_grpc.MailServiceStub) -> Tool:
 
     return Tool(
         name="available_meeting_intervals",
+        policy=mail_policy("SuggestMeetingIntervals"),
         title="Suggest meeting intervals",
         description=_DESCRIPTION,
         arguments=IntervalsArguments,

@@ -7,7 +7,7 @@ from protos.mail.v1 import mail_pb2, mail_pb2_grpc
 from services.edge_mcp.arguments import Arguments, CalendarIds, End, MailboxId, Start
 from services.edge_mcp.outputs import Output
 from services.edge_mcp.text import interval, quoted
-from services.edge_mcp.tool import Answer, ReportProgress, Tool
+from services.edge_mcp.tool import Answer, ReportProgress, Tool, mail_policy
 
 _DESCRIPTION = (
     "Say whether the owner of the mailbox is free in a window, by the free/busy times of their calendars. "
@@ -41,6 +41,7 @@ def check_availability(mail: mail_pb2_grpc.MailServiceStub) -> Tool:
 
     return Tool(
         name="check_availability",
+        policy=mail_policy("CheckAvailability"),
         title="Check availability",
         description=_DESCRIPTION,
         arguments=AvailabilityArguments,

@@ -13,7 +13,7 @@ from services.edge_mcp.operation_answers import operation_answer
 from services.edge_mcp.operations import Operations
 from services.edge_mcp.outputs import Output
 from services.edge_mcp.text import UNTRUSTED_NOTE, counted, quoted, word
-from services.edge_mcp.tool import Answer, ReportProgress, Tool
+from services.edge_mcp.tool import Answer, ReportProgress, Tool, mail_policy
 
 _NAME = "execute_unsubscribe"
 _DESCRIPTION = (
@@ -57,6 +57,7 @@ def execute_unsubscribe(mail: mail_pb2_grpc.MailServiceStub, operations: Operati
 
     return Tool(
         name=_NAME,
+        policy=mail_policy("Unsubscribe"),
         title="Unsubscribe",
         description=_DESCRIPTION,
         arguments=UnsubscribeArguments,

@@ -10,7 +10,7 @@ from services.common.proto_json import enum_words
 from services.edge_mcp.arguments import Arguments, MailboxId
 from services.edge_mcp.outputs import Output
 from services.edge_mcp.text import UNTRUSTED_NOTE, counted, day, quoted, word
-from services.edge_mcp.tool import Answer, ReportProgress, Tool
+from services.edge_mcp.tool import Answer, ReportProgress, Tool, mail_policy
 
 _DESCRIPTION = (
     "List the mailing lists that fill the mailbox, those with most messages first, with how each can be "
@@ -63,6 +63,7 @@ def list_unsubscribe_candidates(mail: mail_pb2_grpc.MailServiceStub) -> Tool:
 
     return Tool(
         name="list_unsubscribe_candidates",
+        policy=mail_policy("ListSubscriptions"),
         title="List unsubscribe candidates",
         description=_DESCRIPTION,
         arguments=CandidatesArguments,

@@ -12,7 +12,7 @@ from services.edge_mcp.operation_answers import operation_answer
 from services.edge_mcp.operations import Operations
 from services.edge_mcp.outputs import Output
 from services.edge_mcp.text import counted
-from services.edge_mcp.tool import Answer, ReportProgress, Tool
+from services.edge_mcp.tool import Answer, ReportProgress, Tool, mail_policy
 
 _NAME = "scan_mailbox"
 _DESCRIPTION = (
@@ -52,6 +52,7 @@ def scan_mailbox(mail: mail_pb2_grpc.MailServiceStub, operations: Operations) ->
 
     return Tool(
         name=_NAME,
+        policy=mail_policy("ScanMailbox"),
         title="Scan mailbox",
         description=_DESCRIPTION,
         arguments=ScanArguments,

@@ -110,7 +110,7 @@ async def test_all_else_needs_a_credential() -> None:
     """The application sees no byte before."""
     status, headers, body = await Edge().ask("POST", "/rpc", b"x")
     assert (status, body["reason"]) == (401, "CREDENTIAL_MISSING")
-    assert headers["www-authenticate"] == "Bearer"
+    assert headers["www-authenticate"] == 'Bearer realm="mailwarden"'
 
 
 async def test_an_admitted_request_passes_with_its_id() -> None:
