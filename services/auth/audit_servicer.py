@@ -33,10 +33,10 @@ class AuditServicer:
     ) -> auth_pb2.ListEventsResponse:
         """List a team's events."""
         caller = call.require_caller()
-        query = _query(request.filter, caller)
+        query = query_of(request.filter, _visible_actor(caller, request.filter.actor))
         page = await self.read.page(caller.team_id, query, request.page_size, request.page_token)
         return auth_pb2.ListEventsResponse(
-            events=[_event(row) for row in page.rows],
+            events=[event_of(row) for row in page.rows],
             next_page_token=page.next_token,
             retention_days=self.retention_days,
         )
@@ -46,8 +46,9 @@ class AuditServicer:
     ) -> AsyncIterator[auth_pb2.ExportEventsResponse]:
         """Stream a team's events."""
         caller = call.require_caller()
-        async for row in self.read.export(caller.team_id, _query(request.filter, caller)):
-            yield auth_pb2.ExportEventsResponse(event=_event(row))
+        query = query_of(request.filter, _visible_actor(caller, request.filter.actor))
+        async for row in self.read.export(caller.team_id, query):
+            yield auth_pb2.ExportEventsResponse(event=event_of(row))
 
     async def append_events(
         self, request: auth_pb2.AppendEventsRequest, call: Call
@@ -71,22 +72,26 @@ def verdict_to_proto(verdict: Verdict) -> auth_pb2.VerifyAuditResponse:
     )
 
 
-def _event(row: Kept) -> auth_pb2.AuditEvent:
+def event_of(row: Kept) -> auth_pb2.AuditEvent:
+    """Write an event with its place."""
     return event_to_proto(
         row.event, sequence=row.link.sequence, digest=row.link.digest, key_hint=row.key_hint
     )
 
 
-def _query(wanted: auth_pb2.AuditFilter, caller: Caller) -> AuditQuery:
-    actor = actor_of(wanted.actor)
-    if caller.restrictions.is_within_team:
-        own = actor_of(caller.principal)
-        if actor not in ("", own):
-            raise denied("AUDIT_OF_OTHERS", "A narrowed credential sees only what it did itself.")
-        actor = own
+def _visible_actor(caller: Caller, wanted: str) -> str:
+    if not caller.restrictions.is_within_team:
+        return wanted
+    if wanted not in ("", caller.principal):
+        raise denied("AUDIT_OF_OTHERS", "A narrowed credential sees only what it did itself.")
+    return caller.principal
+
+
+def query_of(wanted: auth_pb2.AuditFilter, actor: str) -> AuditQuery:
+    """Read a filter. Raises AppError INVALID_ARGUMENT TIME_INVALID."""
     return AuditQuery(
         action=wanted.action,
-        actor=actor,
+        actor=actor_of(actor),
         outcome=wanted.outcome,
         start=_instant(wanted.start_time, "start_time") if wanted.HasField("start_time") else None,
         end=_instant(wanted.end_time, "end_time") if wanted.HasField("end_time") else None,

@@ -7,17 +7,19 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.auth.v1 import auth_pb2
 from services.auth import presenting
-from services.auth.audit_servicer import verdict_to_proto
+from services.auth.audit_servicer import event_of, query_of, verdict_to_proto
+from services.auth.domain.ids import as_uuid
 from services.auth.domain.revocation import CaughtUp, read_cursor
 from services.auth.domain.team import DEFAULT_TEAM_ID
-from services.auth.operations.audit_log import VerifyAudit
+from services.auth.operations.audit_log import ReadAudit, VerifyAudit
 from services.auth.operations.create_api_key import CreateApiKey
 from services.auth.operations.issue_passport import IssuePassport, Presented
 from services.auth.operations.note_refusal import NoteRefusal
 from services.auth.ports import PassportKeys, Revocations, Teams
 from services.auth.team_servicer import KeyOperations, OperatorServicer, TeamOperations
+from services.common.audit import SYSTEM_TEAM_ID
 from services.common.context import Call
-from services.common.errors import AppError, Kind
+from services.common.errors import AppError, Kind, invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +74,17 @@ class AuthAdminServicer(OperatorServicer):
     """`mailwarden.auth.v1.AuthAdminService`."""
 
     def __init__(
-        self, teams: TeamOperations, keys: KeyOperations, create: CreateApiKey, verify: VerifyAudit
+        self,
+        teams: TeamOperations,
+        keys: KeyOperations,
+        create: CreateApiKey,
+        read_audit: ReadAudit,
+        verify_audit: VerifyAudit,
     ) -> None:
         super().__init__(teams, keys, create)
         self._teams_found = teams.create.teams
-        self._verify = verify
+        self._read_audit = read_audit
+        self._verify_audit = verify_audit
 
     async def get_default_team(
         self, request: auth_pb2.GetDefaultTeamRequest, call: Call
@@ -86,12 +94,23 @@ class AuthAdminServicer(OperatorServicer):
         team = await self._teams_found.get(DEFAULT_TEAM_ID)
         return auth_pb2.GetDefaultTeamResponse(team=presenting.team(team))
 
+    async def export_audit(
+        self, request: auth_pb2.ExportAuditRequest, call: Call
+    ) -> AsyncIterator[auth_pb2.ExportEventsResponse]:
+        """Stream the events of any chain."""
+        del call
+        team_id = as_uuid(request.team_id or SYSTEM_TEAM_ID)
+        if team_id is None:
+            raise invalid("TEAM_ID_INVALID", "team_id must be a UUID.", field="team_id")
+        async for row in self._read_audit.export(team_id, query_of(request.filter, request.filter.actor)):
+            yield auth_pb2.ExportEventsResponse(event=event_of(row))
+
     async def verify_audit(
         self, request: auth_pb2.VerifyAuditRequest, call: Call
     ) -> AsyncIterator[auth_pb2.VerifyAuditResponse]:
         """Compute chains again."""
         del call
-        async for verdict in self._verify(request.team_id):
+        async for verdict in self._verify_audit(request.team_id):
             yield verdict_to_proto(verdict)
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from services.cli.failure import Failure
 from services.cli.plan import Ports
+from services.cli.secrets_commands import add_secrets
 from services.cli.team_commands import add_keys, add_team
 
 Command = Callable[[argparse.Namespace], Awaitable[int]]
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_mailbox(commands)
     _add_audit(commands)
     _add_certs(commands)
+    add_secrets(commands, DEFAULT_FOLDER)
     return parser
 
 
@@ -105,8 +107,14 @@ def _add_audit(commands: argparse._SubParsersAction) -> None:  # type: ignore[ty
     parser.add_argument("--team", default="", help="id of a team; default: all, the system's own included")
     parser.add_argument("--data-dir", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
     parser.set_defaults(run=_verify_audit)
-    parser = verbs.add_parser("export", help="write a team's log as JSON lines; needs $MAILWARDEN_API_KEY")
-    parser.add_argument("--url", default="http://127.0.0.1:8000", help="REST edge; default: %(default)s")
+    parser = verbs.add_parser("export", help="write a log as JSON lines, oldest event first")
+    parser.add_argument(
+        "--team", default="", help="id of a team; default: what belongs to none, such as unknown credentials"
+    )
+    parser.add_argument(
+        "--url", default="", help="ask this REST edge instead, for the team of $MAILWARDEN_API_KEY"
+    )
+    parser.add_argument("--data-dir", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
     parser.add_argument("--action", default="", help="only this action; key.* for all that begin so")
     parser.add_argument("--output", type=Path, help="file to write; default: standard output")
     parser.set_defaults(run=_export_audit)
@@ -163,11 +171,13 @@ async def _verify_audit(options: argparse.Namespace) -> int:
 
 
 async def _export_audit(options: argparse.Namespace) -> int:
-    from services.cli.audit import export_audit
-    from services.cli.settings import cli_settings
+    from services.cli.audit import export_audit, lines_for_operator, lines_for_team
 
-    key = cli_settings().mailwarden_api_key.get_secret_value()
-    return await export_audit(options.url, key, options.output, action=options.action)
+    if options.url:
+        lines = lines_for_team(options.url, options.action)
+    else:
+        lines = lines_for_operator(options.data_dir, options.team, options.action)
+    return await export_audit(lines, options.output)
 
 
 async def _certs(options: argparse.Namespace) -> int:

@@ -8,6 +8,8 @@ from typing import Any, Final
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from protos.mail.v1 import mail_pb2, mail_pb2_grpc
 from services.cli.failure import Failure
+from services.common.audit import SYSTEM_TEAM_ID
+from services.common.audit_proto import line_of
 from services.common.errors import AppError
 from services.common.grpc_client import Channel
 from services.common.tls import TlsFiles
@@ -37,6 +39,13 @@ class Operator:
         async with self.auth() as auth:
             return await auth.CreateApiKey(request)
 
+    async def export_audit(self, team_id: str, action: str) -> AsyncIterator[bytes]:
+        """Read a team's audit log, or that of what belongs to none, as lines of JSON."""
+        wanted = auth_pb2.ExportAuditRequest(team_id=team_id, filter=auth_pb2.AuditFilter(action=action))
+        async with self.auth() as auth:
+            async for answer in auth.ExportAudit(wanted):
+                yield line_of(answer.event, team_id or SYSTEM_TEAM_ID)
+
     async def verify_audit(self, team_id: str = "") -> AsyncIterator[auth_pb2.VerifyAuditResponse]:
         """Compute the chains of the audit log again, one team's or all; gives what was found in each."""
         async with self.auth() as auth:
@@ -48,6 +57,12 @@ class Operator:
         """Ask auth: gives a stub of AuthAdminService. Raises Failure with what auth says."""
         async with self._channel(self.auth_address, "auth") as channel:
             yield auth_pb2_grpc.AuthAdminServiceStub(channel)
+
+    @contextlib.asynccontextmanager
+    async def mail_admin(self) -> AsyncIterator[Any]:
+        """Ask the mail core: gives a stub of MailAdminService. Raises Failure with what it says."""
+        async with self._channel(self.mail_core_address, "mail_core") as channel:
+            yield mail_pb2_grpc.MailAdminServiceStub(channel)
 
     async def team(self, team_id: str = "") -> auth_pb2.Team:
         """Find a team; the default one when none is named. Raises Failure when there is no such team."""

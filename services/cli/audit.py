@@ -1,6 +1,7 @@
 """`mailwarden audit`: whether the log holds, and a copy of it."""
 
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -33,20 +34,33 @@ async def verify_audit(data_dir: Path, team_id: str) -> int:
     return 0
 
 
-async def export_audit(url: str, api_key: str, output: Path | None, *, action: str) -> int:
-    """Write a team's log as JSON lines, from the REST edge, with a key that holds `audit:read`."""
-    if not api_key:
-        raise Failure("set MAILWARDEN_API_KEY to a key that holds the scope audit:read")
+async def export_audit(lines: AsyncIterator[bytes], output: Path | None) -> int:
+    """Write a log as JSON lines, one for each event, oldest first."""
     try:
         if output is None:
-            return await _copy(url, api_key, action, sys.stdout.buffer)
+            return await _write(lines, sys.stdout.buffer)
         with output.open("wb") as file:
-            return await _copy(url, api_key, action, file)
+            return await _write(lines, file)
     except OSError as error:
         raise Failure(f"the export failed: {error}") from error
 
 
-async def _copy(url: str, api_key: str, action: str, target: BinaryIO) -> int:
+async def _write(lines: AsyncIterator[bytes], target: BinaryIO) -> int:
+    async for line in lines:
+        target.write(line)
+    return 0
+
+
+def lines_for_operator(data_dir: Path, team_id: str, action: str) -> AsyncIterator[bytes]:
+    """Read any chain by certificate; without a team the one of what belongs to none."""
+    return find_operator(data_dir, cli_settings()).export_audit(team_id, action)
+
+
+async def lines_for_team(url: str, action: str) -> AsyncIterator[bytes]:
+    """Read the log of a key's team from the REST edge. The key must hold `audit:read`."""
+    api_key = cli_settings().mailwarden_api_key.get_secret_value()
+    if not api_key:
+        raise Failure("set MAILWARDEN_API_KEY to a key that holds the scope audit:read")
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
     query = {"action": action} if action else {}
     async with (
@@ -61,5 +75,4 @@ async def _copy(url: str, api_key: str, action: str, target: BinaryIO) -> int:
         async for line in response.content:
             if line.startswith(b'{"error"'):
                 raise Failure("the export broke off; run it again")
-            target.write(line)
-    return 0
+            yield line

@@ -30,6 +30,8 @@ _NUMBER: Final = re.compile(r"-?\d{1,18}")
 _FLAG: Final = re.compile(r"true|false")
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 _SCOPES: Final = re.compile(r"(?:[a-z_]{1,40}:[a-z_]{1,20}(?: |$)){0,16}")
+_SETTINGS: Final = re.compile(r"(?:[A-Z0-9_]{1,48}(?: |$)){0,100}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{16}")
 _HINT: Final = re.compile(r"[0-9a-f]{8}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ROUTE: Final = re.compile(
@@ -63,6 +65,8 @@ FACTS: Final[Mapping[str, re.Pattern[str]]] = {
     "audience": _WORD,
     "limit": _WORD,
     "scopes": _SCOPES,
+    "settings": _SETTINGS,
+    "settings_digest": _DIGEST,
     "key_hint": _HINT,
     "operation_id": _UUID,
     "attempt_id": _UUID,

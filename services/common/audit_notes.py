@@ -1,4 +1,4 @@
-"""Notes of refusals at a backend: durable at once the first time, counted when they repeat."""
+"""Notes of a backend on what is in no transaction: durable at once the first time, counted when repeated."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,14 +21,14 @@ WriteEvents = Callable[[Sequence[AuditEvent]], Awaitable[object]]
 
 @dataclass(slots=True)
 class RefusalNotes:
-    """Keeps refusals in bounds: one event for the first of a minute, one for all of its repeats."""
+    """Keeps notes, of refusals above all, in bounds: one for the first of a minute, one for its repeats."""
 
     write: WriteEvents
     folding: Folding = field(default_factory=Folding)
     _waiting: list[AuditEvent] = field(default_factory=list)
 
     async def note(self, event: AuditEvent) -> None:
-        """Write a refusal down, or count it. A log that cannot be written does not change the answer."""
+        """Write an event down, or count it. A log that cannot be written does not change the answer."""
         first = self.folding.add(event)
         if first is not None:
             await self._write([first])

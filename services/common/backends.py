@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from protos.auth.v1 import auth_pb2_grpc
 from services.common.audit_recorder import AuditRecorder
 from services.common.client_address import ClientAddresses
+from services.common.configured import configured
 from services.common.edge import MAIL_CORE, Gate
 from services.common.errors import unavailable
 from services.common.grpc_client import Channel
@@ -60,6 +61,7 @@ class Backends:
             request_timeout_s=settings.request_timeout_s + more_time_s,
             on_refused=recorder.refused,
         )
+        recorder.note(configured(edge, settings))
         try:
             async with broker.following(), recorder.recording():
                 yield cls(auth, mail_core, gate)

@@ -4,11 +4,11 @@
 clients of that system read this one; sequence, actor, outcome and hash stand beside them.
 """
 
-import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import BaseModel, ConfigDict, Field
 
 from protos.auth.v1 import auth_pb2
+from services.common.audit_proto import line_of
 from services.edge_rest.schemas import AuditQuery, ExportQuery
 
 
@@ -120,27 +120,6 @@ def page_of(answer: auth_pb2.ListEventsResponse) -> AuditPage:
         nextBefore=answer.next_page_token or None,
         policies=AuditPolicies(auditRetentionDays=answer.retention_days),
     )
-
-
-def line_of(event: auth_pb2.AuditEvent, team_id: str) -> bytes:
-    """Write one line of an export: everything that the event's hash is made of, times to the microsecond."""
-    line = {
-        "team_id": team_id,
-        "sequence": event.sequence,
-        "id": event.id,
-        "event_time": _instant(event.event_time, "microseconds"),
-        "action": event.action,
-        "resource": event.resource,
-        "actor": event.actor,
-        "credential": event.credential,
-        "edge": event.edge,
-        "request_id": event.request_id,
-        "outcome": event.outcome,
-        "reason": event.reason,
-        "facts": dict(sorted(event.facts.items())),
-        "hash": event.hash,
-    }
-    return orjson.dumps(line) + b"\n"
 
 
 def _event(event: auth_pb2.AuditEvent) -> AuditEventView:

@@ -10,12 +10,13 @@ from google.protobuf.message import Message
 
 from protos.auth.v1 import auth_pb2
 from protos.mail.v1 import mail_pb2, resources_pb2
+from services.common.audit_proto import line_of
 from services.common.backends import Probed, require_serving
 from services.common.edge import Admission
 from services.common.errors import AppError, unavailable
 from services.common.problem import problem_of
 from services.common.proto_json import to_dict
-from services.edge_rest.audit_view import asked_export, asked_page, line_of, page_of
+from services.edge_rest.audit_view import asked_export, asked_page, page_of
 from services.edge_rest.events import EventStream, Feeds
 from services.edge_rest.parsing import BodyReader, idempotency_key, path_id, read_query
 from services.edge_rest.schemas import (

@@ -11,6 +11,7 @@ from protos.auth.v1 import auth_pb2_grpc
 from protos.mail.v1 import mail_pb2
 from services.common.audit_notes import RefusalNotes
 from services.common.backend_process import Built
+from services.common.configured import configured
 from services.common.database import Database
 from services.common.dispatch import Dispatcher
 from services.common.egress import Egress
@@ -86,6 +87,7 @@ async def mail_core(settings: Settings) -> AsyncIterator[Built]:
         revoked = RevokedSubjects()
         await stack.enter_async_context(following_revocations(auth, revoked))
         notes = await stack.enter_async_context(_auditing(database, auth))
+        await notes.note(configured(SERVICE, settings))
         dispatcher = Dispatcher(SERVICE, PassportVerifier(SERVICE, keys.find, revoked), notes.denied)
         server = GrpcServer(dispatcher, tls, _services(store, grants, changes, reseal))
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -33,6 +35,7 @@ RECORDED = {
     "MailAdminService.ImportMailbox": "mailbox.imported",
 }
 """The event of each method that changes something. The test below makes each of these calls once."""
+SERVICES = ("auth", "mail_core", "edge_rest", "edge_mcp", "edge_a2a")
 IS_THE_LOG = {"AuditService.AppendEvents"}
 SCOPES = [
     "audit:read",
@@ -161,6 +164,33 @@ async def test_the_log_is_shown_in_the_shape_of_the_reference(caller: Caller) ->
     if page["hasMore"]:
         older = await caller.ask("GET", f"/v1/audit?limit=5&before={page['nextBefore']}")
         assert event["id"] not in [each["id"] for each in older["events"]]
+
+
+async def exported(system: RunningSystem, *options: str) -> list[dict[str, Any]]:
+    """What the command line says, as an operator by certificate."""
+    mailwarden = [sys.executable, "-m", "services.cli", "audit", "export"]
+    command = [*mailwarden, "--data-dir", str(system.data_dir), *options]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+async def test_how_services_were_configured_is_in_the_log_without_a_value(caller: Caller) -> None:
+    """Which settings were set and one digest, in the chain of what belongs to no team."""
+    facts: dict[str, dict[str, str]] = {}
+    async with asyncio.timeout(60):
+        while set(facts) != {f"service:{name}" for name in SERVICES}:
+            events = await exported(caller.system, "--action", "service.configured")
+            facts = {event["resource"]: event["facts"] for event in events}
+    for told in facts.values():
+        assert "TLS_KEY_FILE" in told["settings"].split()
+        assert set(told) == {"mode", "settings", "settings_digest"}
+
+
+async def test_the_operator_reads_the_log_of_any_team(caller: Caller) -> None:
+    """The same lines that the team reads."""
+    team_id = (await caller.ask("GET", "/v1/me"))["caller"]["team"]["id"]
+    own = await caller.export("?action=key.*")
+    assert await exported(caller.system, "--team", team_id, "--action", "key.*") == own
 
 
 async def test_denials_are_in_the_log(caller: Caller) -> None:

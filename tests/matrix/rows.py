@@ -133,6 +133,7 @@ ROWS: Mapping[str, Row] = {
     "AuthAdminService.RevokeApiKey": Row(
         lambda world, **made: auth_pb2.RevokeApiKeyRequest(**made), fresh=_spare_team_and_key
     ),
+    "AuthAdminService.ExportAudit": Row(lambda world: auth_pb2.ExportAuditRequest(team_id=world.team_id)),
     "AuthAdminService.VerifyAudit": Row(lambda world: auth_pb2.VerifyAuditRequest(team_id=world.team_id)),
     # --- mail
     "MailService.ListMailboxes": Row(lambda world: mail_pb2.ListMailboxesRequest()),

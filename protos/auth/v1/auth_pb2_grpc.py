@@ -283,6 +283,26 @@ class TeamServiceStub(object):
                 request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeKeyRequest.SerializeToString,
                 response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeKeyResponse.FromString,
                 _registered_method=True)
+        self.ListGrants = channel.unary_unary(
+                '/mailwarden.auth.v1.TeamService/ListGrants',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListGrantsRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListGrantsResponse.FromString,
+                _registered_method=True)
+        self.RevokeGrant = channel.unary_unary(
+                '/mailwarden.auth.v1.TeamService/RevokeGrant',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeGrantRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeGrantResponse.FromString,
+                _registered_method=True)
+        self.ListClients = channel.unary_unary(
+                '/mailwarden.auth.v1.TeamService/ListClients',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListClientsRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListClientsResponse.FromString,
+                _registered_method=True)
+        self.RevokeClient = channel.unary_unary(
+                '/mailwarden.auth.v1.TeamService/RevokeClient',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeClientRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeClientResponse.FromString,
+                _registered_method=True)
 
 
 class TeamServiceServicer(object):
@@ -341,6 +361,45 @@ class TeamServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListGrants(self, request, context):
+        """Lists what people of the team allowed to OAuth clients, newest first, ended grants included for 30 days. A
+        credential with a `label_prefix` sees none: grants have no label.
+
+        Errors: INVALID_ARGUMENT PAGE_SIZE_OUT_OF_RANGE, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeGrant(self, request, context):
+        """Revokes a grant with every token of it, everywhere, within a second. Revoking one that has ended changes
+        nothing.
+
+        Errors: NOT_FOUND GRANT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListClients(self, request, context):
+        """Lists the OAuth clients that hold grants of the team which stand, by name.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeClient(self, request, context):
+        """Revokes everything that people of the team allowed to one client, everywhere, within a second. A person
+        can allow it something again.
+
+        Errors: NOT_FOUND CLIENT_NOT_FOUND (it never held a grant of the team).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TeamServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -368,6 +427,26 @@ def add_TeamServiceServicer_to_server(servicer, server):
                     servicer.RevokeKey,
                     request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeKeyRequest.FromString,
                     response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeKeyResponse.SerializeToString,
+            ),
+            'ListGrants': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGrants,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListGrantsRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListGrantsResponse.SerializeToString,
+            ),
+            'RevokeGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeGrant,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeGrantRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeGrantResponse.SerializeToString,
+            ),
+            'ListClients': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListClients,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListClientsRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListClientsResponse.SerializeToString,
+            ),
+            'RevokeClient': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeClient,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeClientRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeClientResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -506,6 +585,114 @@ class TeamService(object):
             '/mailwarden.auth.v1.TeamService/RevokeKey',
             protos_dot_auth_dot_v1_dot_auth__pb2.RevokeKeyRequest.SerializeToString,
             protos_dot_auth_dot_v1_dot_auth__pb2.RevokeKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGrants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.TeamService/ListGrants',
+            protos_dot_auth_dot_v1_dot_auth__pb2.ListGrantsRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.ListGrantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.TeamService/RevokeGrant',
+            protos_dot_auth_dot_v1_dot_auth__pb2.RevokeGrantRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.RevokeGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListClients(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.TeamService/ListClients',
+            protos_dot_auth_dot_v1_dot_auth__pb2.ListClientsRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.ListClientsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeClient(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.TeamService/RevokeClient',
+            protos_dot_auth_dot_v1_dot_auth__pb2.RevokeClientRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.RevokeClientResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -740,6 +927,31 @@ class AuthAdminServiceStub(object):
                 request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyRequest.SerializeToString,
                 response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyResponse.FromString,
                 _registered_method=True)
+        self.ListTeamGrants = channel.unary_unary(
+                '/mailwarden.auth.v1.AuthAdminService/ListTeamGrants',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListTeamGrantsRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListGrantsResponse.FromString,
+                _registered_method=True)
+        self.RevokeTeamGrant = channel.unary_unary(
+                '/mailwarden.auth.v1.AuthAdminService/RevokeTeamGrant',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTeamGrantRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeGrantResponse.FromString,
+                _registered_method=True)
+        self.ListTeamClients = channel.unary_unary(
+                '/mailwarden.auth.v1.AuthAdminService/ListTeamClients',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListTeamClientsRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListClientsResponse.FromString,
+                _registered_method=True)
+        self.RevokeTeamClient = channel.unary_unary(
+                '/mailwarden.auth.v1.AuthAdminService/RevokeTeamClient',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTeamClientRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeClientResponse.FromString,
+                _registered_method=True)
+        self.ExportAudit = channel.unary_stream(
+                '/mailwarden.auth.v1.AuthAdminService/ExportAudit',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ExportAuditRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ExportEventsResponse.FromString,
+                _registered_method=True)
         self.VerifyAudit = channel.unary_stream(
                 '/mailwarden.auth.v1.AuthAdminService/VerifyAudit',
                 request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.VerifyAuditRequest.SerializeToString,
@@ -825,6 +1037,53 @@ class AuthAdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTeamGrants(self, request, context):
+        """Lists any team's grants, as `TeamService.ListGrants`.
+
+        Errors: NOT_FOUND TEAM_NOT_FOUND; INVALID_ARGUMENT PAGE_SIZE_OUT_OF_RANGE, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeTeamGrant(self, request, context):
+        """Revokes any team's grant, as `TeamService.RevokeGrant`.
+
+        Errors: NOT_FOUND TEAM_NOT_FOUND, GRANT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTeamClients(self, request, context):
+        """Lists the clients of any team, as `TeamService.ListClients`.
+
+        Errors: NOT_FOUND TEAM_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeTeamClient(self, request, context):
+        """Revokes what one team allowed to a client, as `TeamService.RevokeClient`; with `all_teams` what any team
+        did, and the client's registration, if it registered.
+
+        Errors: NOT_FOUND TEAM_NOT_FOUND, CLIENT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportAudit(self, request, context):
+        """Streams a team's events, oldest first, as `AuditService.ExportEvents`; without a team those that belong to
+        none: unknown credentials, upkeep, how services were configured.
+
+        Errors: INVALID_ARGUMENT TEAM_ID_INVALID, WINDOW_INVERTED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyAudit(self, request, context):
         """Recomputes audit chains, one after the other, and says of each whether it holds, as soon as it is known:
         a long log takes minutes.
@@ -877,6 +1136,31 @@ def add_AuthAdminServiceServicer_to_server(servicer, server):
                     servicer.RevokeApiKey,
                     request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyRequest.FromString,
                     response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyResponse.SerializeToString,
+            ),
+            'ListTeamGrants': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTeamGrants,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListTeamGrantsRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListGrantsResponse.SerializeToString,
+            ),
+            'RevokeTeamGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeTeamGrant,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTeamGrantRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeGrantResponse.SerializeToString,
+            ),
+            'ListTeamClients': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTeamClients,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListTeamClientsRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListClientsResponse.SerializeToString,
+            ),
+            'RevokeTeamClient': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeTeamClient,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTeamClientRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeClientResponse.SerializeToString,
+            ),
+            'ExportAudit': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportAudit,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ExportAuditRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ExportEventsResponse.SerializeToString,
             ),
             'VerifyAudit': grpc.unary_stream_rpc_method_handler(
                     servicer.VerifyAudit,
@@ -1101,6 +1385,141 @@ class AuthAdminService(object):
             '/mailwarden.auth.v1.AuthAdminService/RevokeApiKey',
             protos_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyRequest.SerializeToString,
             protos_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTeamGrants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthAdminService/ListTeamGrants',
+            protos_dot_auth_dot_v1_dot_auth__pb2.ListTeamGrantsRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.ListGrantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeTeamGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthAdminService/RevokeTeamGrant',
+            protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTeamGrantRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.RevokeGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTeamClients(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthAdminService/ListTeamClients',
+            protos_dot_auth_dot_v1_dot_auth__pb2.ListTeamClientsRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.ListClientsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeTeamClient(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthAdminService/RevokeTeamClient',
+            protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTeamClientRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.RevokeClientResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthAdminService/ExportAudit',
+            protos_dot_auth_dot_v1_dot_auth__pb2.ExportAuditRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.ExportEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,
