@@ -9,7 +9,7 @@ from protos.auth.v1 import auth_pb2
 from services.auth import presenting
 from services.auth.audit_servicer import event_of, query_of, verdict_to_proto
 from services.auth.domain.ids import as_uuid
-from services.auth.domain.revocation import CaughtUp, read_cursor
+from services.auth.domain.revocation import CaughtUp, read_cursor, write_cursor
 from services.auth.domain.team import DEFAULT_TEAM_ID
 from services.auth.operations.audit_log import ReadAudit, VerifyAudit
 from services.auth.operations.create_api_key import CreateApiKey
@@ -120,10 +120,10 @@ async def told_from(
     """Follow the log as the stream of the contract."""
     async for entry in revocations.watch(cursor):
         if isinstance(entry, CaughtUp):
-            yield auth_pb2.WatchRevocationsResponse(cursor=str(entry.cursor))
+            yield auth_pb2.WatchRevocationsResponse(cursor=write_cursor(entry.cursor))
             continue
         stamp = Timestamp()
         stamp.FromDatetime(entry.revoked_at)
         yield auth_pb2.WatchRevocationsResponse(
-            subject=entry.subject, revoke_time=stamp, cursor=str(entry.cursor)
+            subject=entry.subject, revoke_time=stamp, cursor=write_cursor(entry.cursor)
         )

@@ -7,7 +7,7 @@ from typing import Final
 
 from services.common.errors import invalid
 
-_CURSOR: Final = re.compile(r"[0-9]{1,18}")
+_CURSOR: Final = re.compile(r"rev([0-9]{1,18})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,14 @@ class CaughtUp:
     cursor: int
 
 
+def write_cursor(position: int) -> str:
+    """Write a cursor. It says what it is into: a place in another list must not be taken for one in this."""
+    return f"rev{position}"
+
+
 def read_cursor(text: str) -> int:
     """Read a cursor; empty is the beginning. Raises AppError INVALID_ARGUMENT CURSOR_INVALID."""
-    if text and not (text.isascii() and _CURSOR.fullmatch(text)):
+    found = _CURSOR.fullmatch(text)
+    if text and found is None:
         raise invalid("CURSOR_INVALID", "cursor must be one of an earlier answer.", field="cursor")
-    return int(text or 0)
+    return int(found[1]) if found else 0

@@ -16,7 +16,7 @@ from services.common.errors import invalid
 MAX_EVENTS: Final = 500
 MAX_PAGE: Final = 200
 _DEFAULT_PAGE: Final = 50
-_TOKEN: Final = re.compile(r"[1-9]\d{0,17}")
+_TOKEN: Final = re.compile(r"evt([1-9][0-9]{0,17})", re.ASCII)
 _CLOCKS_DIFFER_BY: Final = timedelta(minutes=5)
 
 
@@ -47,12 +47,13 @@ class ReadAudit:
         """List events. Raises AppError PAGE_SIZE_OUT_OF_RANGE, PAGE_TOKEN_INVALID, WINDOW_INVERTED."""
         if not 0 <= size <= MAX_PAGE:
             raise invalid("PAGE_SIZE_OUT_OF_RANGE", f"page_size must be 1 to {MAX_PAGE}.", field="page_size")
-        if token and not _TOKEN.fullmatch(token):
+        before = _TOKEN.fullmatch(token)
+        if token and before is None:
             raise invalid("PAGE_TOKEN_INVALID", "page_token is not of an earlier answer.", field="page_token")
         limit = size or _DEFAULT_PAGE
-        rows = await self.log.page(team_id, _checked(query), limit + 1, int(token) if token else None)
+        rows = await self.log.page(team_id, _checked(query), limit + 1, int(before[1]) if before else None)
         has_more = len(rows) > limit
-        return Page(rows[:limit], str(rows[limit - 1].link.sequence) if has_more else "")
+        return Page(rows[:limit], f"evt{rows[limit - 1].link.sequence}" if has_more else "")
 
     async def export(self, team_id: str, query: AuditQuery) -> AsyncIterator[Kept]:
         """Give all events, oldest first. Raises AppError WINDOW_INVERTED."""
