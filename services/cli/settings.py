@@ -22,6 +22,9 @@ class CliSettings(BaseSettings):
     tls_key_file: Path | None = None
     tls_ca_file: Path | None = None
     google_token_file: Path = Path("token.json")
+    master_key_file: Path | None = None
+    passport_key_file: Path | None = None
+    oauth_key_file: Path | None = None
     mailwarden_api_key: SecretStr = SecretStr("")
 
 

@@ -18,6 +18,8 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 PassportSource = Callable[[str], Awaitable[str]]
 """Gives the passport for an audience."""
+OnPassportRefused = Callable[[str, str], None]
+"""Told that a backend, named by its audience, does not believe this passport."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,7 @@ class Call:
     peer: str = ""
     caller: Caller | None = None
     passport_for: PassportSource | None = None
+    on_passport_refused: OnPassportRefused | None = None
 
     def time_left_s(self) -> float | None:
         """Seconds until the deadline; None when there is none."""

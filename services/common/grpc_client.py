@@ -5,9 +5,10 @@ it is, and another transport can take this place without touching a caller.
 """
 
 import asyncio
+import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Final
 
 from google.protobuf import descriptor_pool
@@ -136,6 +137,17 @@ class _Method:
         """Let go of gRPC's objects."""
         self._bound_to = self._bound = None
 
+    def _is_renewed(self, error: AppError, metadata: list[tuple[str, str]]) -> bool:
+        """Whether a call that was refused for its passport is worth a second try with another one.
+
+        The backend has done nothing then. Passports stop being believed when their signing key is dropped.
+        """
+        call = current_call()
+        if error.reason != "PASSPORT_INVALID" or call is None or call.on_passport_refused is None:
+            return False
+        call.on_passport_refused(self._channel.audience, dict(metadata).get(PASSPORT_KEY, ""))
+        return True
+
     async def _metadata(self) -> list[tuple[str, str]]:
         metadata: list[tuple[str, str]] = []
         call = current_call()
@@ -155,14 +167,22 @@ class UnaryMethod(_Method):
         """Call. Raises AppError."""
         with span(self.policy.action, SpanKind.CLIENT):
             metadata = await self._metadata()
-            for delay_s in _backoffs(self.policy):
-                try:
-                    return await self._once(request, metadata)
-                except AppError as error:
-                    if error.kind is not Kind.UNAVAILABLE or not _has_time_for(delay_s):
-                        raise
-                    await asyncio.sleep(delay_s)
-            return await self._once(request, metadata)
+            try:
+                return await self._tried(request, metadata)
+            except AppError as error:
+                if not self._is_renewed(error, metadata):
+                    raise
+            return await self._tried(request, await self._metadata())
+
+    async def _tried(self, request: Any, metadata: list[tuple[str, str]]) -> Any:
+        for delay_s in _backoffs(self.policy):
+            try:
+                return await self._once(request, metadata)
+            except AppError as error:
+                if error.kind is not Kind.UNAVAILABLE or not _has_time_for(delay_s):
+                    raise
+                await asyncio.sleep(delay_s)
+        return await self._once(request, metadata)
 
     async def _once(self, request: Any, metadata: list[tuple[str, str]]) -> Any:
         timeout_s = bounded_timeout_s(self.policy.timeout_s)
@@ -177,7 +197,22 @@ class StreamMethod(_Method):
 
     async def __call__(self, request: Any) -> AsyncIterator[Any]:  # type: ignore[override]
         """Call. Raises AppError. The stream has no deadline but the one of the policy."""
-        metadata = await self._metadata()
+        metadata, is_begun = await self._metadata(), False
+        try:
+            async with contextlib.aclosing(self._once(request, metadata)) as stream:
+                async for answer in stream:
+                    is_begun = True
+                    yield answer
+        except AppError as error:
+            if is_begun or not self._is_renewed(error, metadata):
+                raise
+        else:
+            return
+        async with contextlib.aclosing(self._once(request, await self._metadata())) as stream:
+            async for answer in stream:
+                yield answer
+
+    async def _once(self, request: Any, metadata: list[tuple[str, str]]) -> AsyncGenerator[Any]:
         stream = self._callable()(request, timeout=self.policy.timeout_s, metadata=metadata)
         try:
             async for answer in stream:

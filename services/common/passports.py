@@ -98,6 +98,13 @@ class PassportBroker:
         except TimeoutError:
             raise deadline_exceeded() from None
 
+    def forget(self, credential: Credential, audience: str, token: str) -> None:
+        """Let go of a passport that a backend does not believe: its signing key may have been dropped."""
+        key = (credential.digest(), audience)
+        held = self._held.get(key)
+        if held is not None and held.token == token:
+            del self._held[key]
+
     async def _ask(self, credential: Credential, audience: str, key: tuple[bytes, str]) -> HeldPassport:
         try:
             request = auth_pb2.IssuePassportRequest(audience=audience, resource=self._resource)

@@ -21,7 +21,7 @@ from services.common.master_keys import FileMasterKeys
 from services.common.sealing import Place, Sealer, SealError
 from services.common.telemetry import get_logger
 from services.mail_core.adapters.tables import mailboxes, master_key_holders, master_keys
-from services.mail_core.operations.reseal_secrets import KeyHolder, KeyUse, SealedValue
+from services.mail_core.secret_ports import KeyHolder, KeyUse, SealedValue
 
 UPKEEP: Final = {"mailwarden.key_upkeep": "on"}
 LIVE: Final = timedelta(seconds=15)
@@ -147,7 +147,7 @@ class KeyAgreement:
 
 @dataclass(frozen=True, slots=True)
 class PostgresSealedValues:
-    """Implements `reseal_secrets.SealedValues`: the grants of all mailboxes."""
+    """Implements `secret_ports.SealedValues`: the grants of all mailboxes."""
 
     database: Database
 

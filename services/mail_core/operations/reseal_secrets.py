@@ -1,70 +1,20 @@
 """Seals what is under an old master key anew, while everything else goes on."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Final
 
 from services.common.audit import SYSTEM_TEAM_ID, AuditEvent, audit_event
 from services.common.errors import invalid
 from services.common.sealing import Place, Sealer, SealError, is_under
 from services.common.telemetry import get_logger
-from services.mail_core.domain.ids import TeamId
 from services.mail_core.operations.google_grants import GRANT_COLUMN
 from services.mail_core.operations.mailbox_access import is_uuid
+from services.mail_core.secret_ports import SealedValue, SealedValues
 
 BATCH: Final = 100
 Record = Callable[[Sequence[AuditEvent]], Awaitable[None]]
 """Writes audit events."""
-
-
-@dataclass(frozen=True, slots=True)
-class SealedValue:
-    """One sealed value and the row that holds it."""
-
-    id: str
-    team_id: TeamId
-    sealed: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class KeyUse:
-    """How many values are sealed under a master key."""
-
-    key_id: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class KeyHolder:
-    """A live replica, the master keys of its file, and the one that it seals under."""
-
-    replica: str
-    key_ids: tuple[str, ...]
-    seals_under: str
-
-
-class SealedValues(Protocol):
-    """Everything that is sealed, whosever it is."""
-
-    async def page(self, after: str, limit: int) -> list[SealedValue]:
-        """List values by id, beginning behind `after`; an empty one begins at the first."""
-        ...
-
-    async def replace(self, value: SealedValue, sealed: bytes) -> bool:
-        """Put another sealed form in a value's place; False when it is no longer what was read."""
-        ...
-
-    async def uses(self) -> list[KeyUse]:
-        """Count values by master key."""
-        ...
-
-    async def holders(self) -> list[KeyHolder]:
-        """List the live replicas."""
-        ...
-
-    async def retire(self, key_id: str) -> None:
-        """Forget a key. Raises AppError MASTER_KEY_NOT_FOUND, MASTER_KEY_IN_USE."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

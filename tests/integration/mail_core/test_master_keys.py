@@ -27,7 +27,8 @@ from services.mail_core.adapters.postgres_master_keys import (
 )
 from services.mail_core.operations import reseal_secrets
 from services.mail_core.operations.google_grants import GRANT_COLUMN
-from services.mail_core.operations.reseal_secrets import ResealSecrets, SealedValue
+from services.mail_core.operations.reseal_secrets import ResealSecrets
+from services.mail_core.secret_ports import SealedValue
 from tests.postgres import Databases
 
 MIGRATIONS = Path(postgres_master_keys.__file__).parent.parent / "migrations"

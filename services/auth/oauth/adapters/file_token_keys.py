@@ -1,18 +1,14 @@
 """The keys that access tokens are signed with, in one file: the first signs, all are published and count.
 
-The file is read again when it changed, so keys rotate with an overlap and without a restart: add the new
-key behind the old one, wait until everybody has fetched the set, move it to the front, and take the old one
-out when its last token has ended.
+The file is read again when it changed, and says itself when each key begins and ends
+(common/signing_keys.py), so keys rotate with an overlap and without a restart.
 """
 
 import contextlib
-import hashlib
 import json
 import os
-import re
 import time
-from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -33,10 +29,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from services.auth.oauth.domain.tokens import ALGORITHM, TYPE
-from services.common.telemetry import get_logger
+from services.common.signing_keys import DatedKey, read_dated_keys, signer_first, thumbprint
+from services.common.watched_files import WatchedFiles
 
-LOOK_EVERY_S: Final = 1.0
-_BLOCK: Final = re.compile(rb"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", re.DOTALL)
 _SEAL_PURPOSE: Final = b"mailwarden oauth browser seal v1"
 
 
@@ -57,36 +52,41 @@ class TokenKey:
         """Describe a key as a JWK, named by its thumbprint (RFC 7638)."""
         public = json.loads(jwt.get_algorithm_by_name(ALGORITHM).to_jwk(private.public_key()))
         required = {name: public[name] for name in ("crv", "kty", "x", "y")}
-        canonical = json.dumps(required, separators=(",", ":"), sort_keys=True)
-        kid = _base64url(hashlib.sha256(canonical.encode()).digest())
+        kid = thumbprint(private.public_key())
         der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         seal_key = HKDF(hashes.SHA256(), 32, salt=None, info=_SEAL_PURPOSE).derive(der)
         return cls(private, {**required, "kid": kid, "use": "sig", "alg": ALGORITHM}, seal_key)
 
 
+@dataclass(frozen=True, slots=True)
+class _Dated:
+    """A key of the file, and when it counts."""
+
+    key: TokenKey
+    dated: DatedKey = field(repr=False)
+
+
 class FileTokenKeys:
     """Implements `ports.TokenKeys`."""
 
-    def __init__(self, file: Path, keys: tuple[TokenKey, ...], changed_at: float) -> None:
-        self._file = file
-        self._keys = keys
-        self._changed_at = changed_at
-        self._looked_at = time.monotonic()
+    def __init__(self, file: Path, clock: Callable[[], float]) -> None:
+        """Read the file. `clock` gives unix time in seconds. Raises UnusableTokenKeyError."""
+        self._clock = clock
+        self._watched = WatchedFiles("oauth_keys", [file], lambda: self._read(file))
 
     @classmethod
-    def load(cls, file: Path, *, may_create: bool) -> "FileTokenKeys":
+    def load(cls, file: Path, *, may_create: bool, clock: Callable[[], float] = time.time) -> "FileTokenKeys":
         """Read the file, making it when it is missing and may be made. Raises UnusableTokenKeyError."""
         if may_create and not file.exists():
             _create(file)
-        return cls(file, _read(file), file.stat().st_mtime)
+        return cls(file, clock)
 
     def current(self) -> tuple[TokenKey, ...]:
-        """Give the keys, the one that signs first."""
-        now = time.monotonic()
-        if now - self._looked_at >= LOOK_EVERY_S:
-            self._looked_at = now
-            self._look()
-        return self._keys
+        """Give the keys that count, the one that signs first."""
+        keys = self._watched.current()
+        places = signer_first([each.dated for each in keys], self._clock())
+        # A file whose keys have all ended was left to itself for too long: its first key goes on.
+        return tuple(keys[place].key for place in places) or (keys[0].key,)
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """Make the JWS that says this."""
@@ -112,15 +112,11 @@ class FileTokenKeys:
         """Write the public keys as a JWK Set, the one that signs first."""
         return {"keys": [dict(key.jwk) for key in self.current()]}
 
-    def _look(self) -> None:
-        try:
-            changed_at = self._file.stat().st_mtime
-            if changed_at != self._changed_at:
-                self._keys, self._changed_at = _read(self._file), changed_at
-                get_logger().info("oauth_keys_read", count=len(self._keys))
-        except (OSError, UnusableTokenKeyError) as error:
-            # What was good a moment ago still is: a half-written file must not stop the service.
-            get_logger().warning("oauth_keys_not_read", problem=type(error).__name__)
+    def _read(self, file: Path) -> tuple[_Dated, ...]:
+        keys = _read(file)
+        if not signer_first([each.dated for each in keys], self._clock()):
+            raise UnusableTokenKeyError(f"OAUTH_KEY_FILE: {file} holds no key that may sign now.")
+        return keys
 
 
 def _create(file: Path) -> None:
@@ -138,14 +134,14 @@ def _create(file: Path) -> None:
         raise UnusableTokenKeyError(f"OAUTH_KEY_FILE: {file} cannot be made ({error.strerror}).") from error
 
 
-def _read(file: Path) -> tuple[TokenKey, ...]:
+def _read(file: Path) -> tuple[_Dated, ...]:
     try:
-        blocks = _BLOCK.findall(file.read_bytes())
-        keys = [load_pem_private_key(block, password=None) for block in blocks if b"PARAMETERS" not in block]
+        dated_keys = read_dated_keys(file.read_bytes())
+        keys = [load_pem_private_key(dated.pem, password=None) for dated in dated_keys]
     except OSError as error:
         raise UnusableTokenKeyError(f"OAUTH_KEY_FILE: {file} cannot be read ({error.strerror}).") from error
     except (ValueError, TypeError):
-        keys = []
+        dated_keys, keys = (), []
     fit = [
         key for key in keys if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1)
     ]
@@ -154,8 +150,4 @@ def _read(file: Path) -> tuple[TokenKey, ...]:
             f"OAUTH_KEY_FILE: {file} must hold P-256 keys as PEM, the current one first. Make one:"
             " openssl ecparam -name prime256v1 -genkey -noout"
         )
-    return tuple(TokenKey.of(key) for key in fit)
-
-
-def _base64url(content: bytes) -> str:
-    return urlsafe_b64encode(content).rstrip(b"=").decode()
+    return tuple(_Dated(TokenKey.of(key), dated) for key, dated in zip(fit, dated_keys, strict=True))

@@ -1,0 +1,131 @@
+"""Master keys of a running system: a new one, re-encryption, and the end of an old one."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from protos.mail.v1 import mail_pb2
+from services.cli.admin import Operator
+from services.cli.failure import Failure
+from services.cli.secret_files import alone_with, read_secret, replace_secret
+from services.common.master_keys import (
+    MasterKeys,
+    new_master_key_line,
+    read_master_keys,
+    write_master_keys_text,
+)
+
+_POLL_S: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What re-encryption did."""
+
+    examined: int = 0
+    resealed: int = 0
+    raced: int = 0
+    unreadable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MasterKeyRotation:
+    """Rotates the master keys of one system. `say` tells the person what happens."""
+
+    operator: Operator
+    say: Callable[[str], None]
+
+    async def new_key(self, file: Path, now: datetime, wait_s: float) -> Counts:
+        """Put a new key in front, wait until every replica seals under it, re-encrypt. Raises Failure."""
+        await self.status()  # before anything is written: is the system there?
+        with alone_with(file):
+            keys = _keys_in(file)
+            key_id = now.strftime("k%Y%m%d%H%M%S")
+            if key_id in keys.keys:
+                raise Failure("a key was made this very second; try again")
+            replace_secret(file, new_master_key_line(key_id) + "\n" + write_master_keys_text(keys))
+        self.say(f"new master key {key_id} is in {file}")
+        return await self.finish(wait_s, key_id)
+
+    async def finish(self, wait_s: float, key_id: str = "") -> Counts:
+        """Wait until all replicas seal under one key (that one, when it is named), and re-encrypt."""
+        self.say(f"every replica seals under {await self._agreed(wait_s, key_id)}")
+        counts, token = Counts(), ""
+        async with self.operator.mail_admin() as mail:
+            while True:
+                done = await mail.ResealSecrets(mail_pb2.ResealSecretsRequest(page_token=token))
+                counts = Counts(
+                    counts.examined + done.examined_count,
+                    counts.resealed + done.resealed_count,
+                    counts.raced + done.raced_count,
+                    counts.unreadable + done.unreadable_count,
+                )
+                if not (token := done.next_page_token):
+                    return counts
+
+    async def status(self) -> mail_pb2.GetMasterKeysResponse:
+        """Ask which keys there are and who holds them."""
+        async with self.operator.mail_admin() as mail:
+            return await mail.GetMasterKeys(mail_pb2.GetMasterKeysRequest())
+
+    async def unneeded(self) -> list[str]:
+        """List the keys that nothing is sealed under and nobody seals with."""
+        status = await self.status()
+        sealing = {holder.seals_under for holder in status.holders}
+        return [key.key_id for key in status.keys if not key.value_count and key.key_id not in sealing]
+
+    async def retire(self, file: Path, key_id: str) -> None:
+        """Take an old key out of the database's list and of the file. Raises Failure while it is needed."""
+        with alone_with(file):
+            keys = _keys_in(file)
+            await self._check_unneeded(keys, key_id)
+            known = {key.key_id for key in (await self.status()).keys}
+            if key_id in known:
+                async with self.operator.mail_admin() as mail:
+                    await mail.RetireMasterKey(mail_pb2.RetireMasterKeyRequest(key_id=key_id))
+            if key_id in keys.keys:
+                left = {name: key for name, key in keys.keys.items() if name != key_id}
+                replace_secret(file, write_master_keys_text(MasterKeys(left)))
+
+    async def _check_unneeded(self, keys: MasterKeys, key_id: str) -> None:
+        status = await self.status()
+        counts = {key.key_id: key.value_count for key in status.keys}
+        if key_id not in {*keys.keys, *counts}:
+            raise Failure(f"there is no master key {key_id}")
+        if key_id == keys.current_key_id:
+            raise Failure(f"{key_id} is the newest master key of the file; rotate first")
+        if any(holder.seals_under == key_id for holder in status.holders):
+            raise Failure(f"{key_id} still seals: a replica has not got a newer key yet")
+        if counts.get(key_id):
+            raise Failure(f"{counts[key_id]} values need {key_id}; run `mailwarden secrets reseal` first")
+
+    async def _agreed(self, wait_s: float, key_id: str) -> str:
+        end = asyncio.get_running_loop().time() + wait_s
+        while True:
+            status = await self.status()
+            sealing = {holder.seals_under for holder in status.holders}
+            if len(sealing) == 1 and (not key_id or key_id in sealing):
+                return sealing.pop()
+            if asyncio.get_running_loop().time() > end:
+                raise Failure(_disagreement(status, key_id))
+            await asyncio.sleep(_POLL_S)
+
+
+def _disagreement(status: Any, key_id: str) -> str:
+    lacking = [holder.replica[:8] for holder in status.holders if key_id not in holder.key_ids]
+    who = f"; replicas without {key_id}: {', '.join(lacking)}" if key_id and lacking else ""
+    return (
+        f"not all of {len(status.holders)} replicas seal under one key yet{who}. Nothing is lost: give every"
+        " replica the new key file, then run `mailwarden secrets reseal`"
+    )
+
+
+def _keys_in(file: Path) -> MasterKeys:
+    read_secret(file)
+    try:
+        return read_master_keys(file)
+    except ValueError as error:
+        raise Failure(str(error)) from None

@@ -1,0 +1,56 @@
+"""Everything that is sealed, whosever it is, as those who look after the master keys see it."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from services.mail_core.domain.ids import TeamId
+
+
+@dataclass(frozen=True, slots=True)
+class SealedValue:
+    """One sealed value and the row that holds it."""
+
+    id: str
+    team_id: TeamId
+    sealed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """How many values are sealed under a master key."""
+
+    key_id: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """A live replica, the master keys of its file, and the one that it seals under."""
+
+    replica: str
+    key_ids: tuple[str, ...]
+    seals_under: str
+
+
+class SealedValues(Protocol):
+    """Everything that is sealed, whosever it is."""
+
+    async def page(self, after: str, limit: int) -> list[SealedValue]:
+        """List values by id, beginning behind `after`; an empty one begins at the first."""
+        ...
+
+    async def replace(self, value: SealedValue, sealed: bytes) -> bool:
+        """Put another sealed form in a value's place; False when it is no longer what was read."""
+        ...
+
+    async def uses(self) -> list[KeyUse]:
+        """Count values by master key."""
+        ...
+
+    async def holders(self) -> list[KeyHolder]:
+        """List the live replicas."""
+        ...
+
+    async def retire(self, key_id: str) -> None:
+        """Forget a key. Raises AppError MASTER_KEY_NOT_FOUND, MASTER_KEY_IN_USE."""
+        ...

@@ -1,0 +1,342 @@
+"""Keys rotate in a running system, by the command line, while clients go on calling: nobody is refused."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import jwt
+import psutil
+import psycopg
+import pytest
+
+from protos.auth.v1 import auth_pb2, auth_pb2_grpc
+from protos.mail.v1 import mail_pb2, mail_pb2_grpc
+from services.common.context import Call, entered
+from services.common.errors import AppError
+from services.common.grpc_client import Channel
+from services.common.tls import TlsFiles
+from tests.system import ROOT, RunningSystem, running_system
+
+AVAILABILITY: Final = {"start_time": "2026-03-10T09:00:00Z", "end_time": "2026-03-10T10:00:00Z"}
+_START_S: Final = 30.0
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
+    """A system of our own: whose keys change is no system for others."""
+    with running_system(
+        tmp_path_factory.mktemp("rotation"), RATE_LIMIT_PER_MINUTE="100000", TRACE_SAMPLE_RATIO="0"
+    ) as running:
+        yield running
+
+
+def mailwarden(system: RunningSystem, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a person would."""
+    command = [sys.executable, "-m", "services.cli", *arguments, "--data-dir", str(system.data_dir)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False)
+
+
+async def in_background(system: RunningSystem, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(mailwarden, system, *arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A second process of a service."""
+
+    address: str
+    process: subprocess.Popen[bytes]
+
+
+@contextlib.contextmanager
+def second(system: RunningSystem, service: str, folder: Path, **changes: str) -> Iterator[Replica]:
+    """Run another replica with the settings of the first, but for some changes."""
+    ready = folder / f"{service}2.json"
+    environment = psutil.Process(system.pids[service]).environ() | {"READY_FILE": str(ready), **changes}
+    environment["LISTEN"] = "127.0.0.1:0"
+    with (folder / f"{service}2.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"services.{service}"], cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+    try:
+        end = time.monotonic() + _START_S
+        while not ready.exists():
+            is_alive = process.poll() is None and time.monotonic() < end
+            assert is_alive, (folder / f"{service}2.log").read_text()
+            time.sleep(0.05)
+        yield Replica(json.loads(ready.read_bytes())["addresses"]["grpc"], process)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+class Caller:
+    """A client that calls all the time, and what it was answered."""
+
+    def __init__(self, call: Callable[[], Awaitable[Any]]) -> None:
+        self._call = call
+        self.answers: list[Any] = []
+        self.failures: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def calling(self, width: int = 3) -> AsyncIterator[None]:
+        stop = asyncio.Event()
+
+        async def keep() -> None:
+            while not stop.is_set():
+                try:
+                    self.answers.append(await self._call())
+                except (AppError, aiohttp.ClientError, AssertionError) as error:
+                    self.failures.append(repr(error))
+
+        tasks = [asyncio.create_task(keep()) for _ in range(width)]
+        try:
+            yield
+        finally:
+            stop.set()
+            await asyncio.gather(*tasks)
+
+
+@contextlib.asynccontextmanager
+async def rest(system: RunningSystem, path: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+    async with aiohttp.ClientSession(headers={"X-API-Key": system.api_key}) as session:
+
+        async def call() -> int:
+            body = AVAILABILITY if path == "/v1/availability" else None
+            async with session.request("POST" if body else "GET", system.rest + path, json=body) as answer:
+                text = await answer.text()
+                assert answer.status == 200, text
+                return answer.status
+
+        yield call
+
+
+def tls(system: RunningSystem, service: str) -> TlsFiles:
+    certs = system.data_dir / "certs"
+    return TlsFiles(certs / f"{service}.pem", certs / f"{service}.key", certs / "ca.pem")
+
+
+def master_keys(system: RunningSystem) -> dict[str, Any]:
+    answer = mailwarden(system, "secrets", "status", "--json")
+    assert answer.returncode == 0, answer.stderr
+    return {key["key_id"]: key for key in json.loads(answer.stdout)["master_keys"]}
+
+
+@pytest.mark.promise("rights.rotation")
+async def test_master_keys_rotate_under_load_and_the_old_one_leaves(system: RunningSystem) -> None:
+    """Every call opens a grant; none fails. The old key leaves when nothing needs it."""
+    file = system.data_dir / "secrets" / "master.key"
+    planted = [line.partition(":")[2] for line in file.read_text().split()]
+    assert master_keys(system)["k1"] == {"key_id": "k1", "seals": True, "values": 1, "replicas": 1}
+    early = mailwarden(system, "secrets", "retire", "k1")
+    assert (early.returncode, "newest" in early.stderr) == (1, True)
+    async with rest(system, "/v1/availability") as call:
+        caller = Caller(call)
+        async with caller.calling():
+            done = await in_background(system, "secrets", "rotate")
+        assert caller.failures == []
+        assert len(caller.answers) > 5
+    assert done.returncode == 0, done.stderr
+    assert "1 values examined: 1 re-encrypted, 0 replaced" in done.stdout
+    assert "master key k1 is needed by nothing" in done.stdout
+    assert file.stat().st_mode & 0o777 == 0o600
+    new_id = file.read_text().partition(":")[0]
+    keys = master_keys(system)
+    assert (keys[new_id]["values"], keys[new_id]["seals"], keys["k1"]["values"]) == (1, True, 0)
+    soon = mailwarden(system, "secrets", "retire", "k1")
+    assert (soon.returncode, "MASTER_KEY_IN_USE" in soon.stderr) == (1, True)
+    url = psutil.Process(system.pids["mail_core"]).environ()["DATABASE_URL"]
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        await connection.execute("SELECT set_config('mailwarden.key_upkeep', 'on', true)")
+        await connection.execute("UPDATE master_keys SET last_current_at = now() - interval '1 minute'")
+    assert mailwarden(system, "secrets", "retire", "k1").returncode == 0
+    assert "k1:" not in file.read_text()
+    gone = mailwarden(system, "secrets", "retire", "k1")
+    assert (gone.returncode, "there is no master key k1" in gone.stderr) == (1, True)
+    async with rest(system, "/v1/availability") as call:
+        await call()
+    planted += [line.partition(":")[2] for line in file.read_text().split()]
+    for told in (done.stdout, done.stderr, soon.stderr, system.log("mail_core")):
+        assert not [key for key in planted if key in told]
+
+
+async def test_a_replica_without_the_new_key_holds_the_rotation_back(
+    system: RunningSystem, tmp_path: Path
+) -> None:
+    """Nothing is sealed with what it cannot open; `reseal` goes on once it has the file."""
+    file = system.data_dir / "secrets" / "master.key"
+    own = tmp_path / "master.key"
+    shutil.copy(file, own)
+    old_id = file.read_text().partition(":")[0]
+    with second(system, "mail_core", tmp_path, MASTER_KEY_FILE=str(own)):
+        assert master_keys(system)[old_id]["replicas"] == 2
+        held = mailwarden(system, "secrets", "rotate", "--wait-s", "2")
+        assert held.returncode == 1
+        assert "mailwarden secrets reseal" in held.stderr
+        assert master_keys(system)[old_id]["seals"]
+        own.write_text("half a li")  # a broken file changes nothing
+        assert master_keys(system)[old_id]["replicas"] == 2
+        shutil.copy(file, own)
+        done = mailwarden(system, "secrets", "reseal")
+        assert done.returncode == 0, done.stderr
+        assert "1 re-encrypted" in done.stdout
+        new_id = file.read_text().partition(":")[0]
+        keys = master_keys(system)
+        assert (keys[new_id]["replicas"], keys[new_id]["values"], keys[new_id]["seals"]) == (2, 1, True)
+
+
+def test_a_replica_whose_keys_do_not_fit_does_not_start_and_says_which(
+    system: RunningSystem, tmp_path: Path
+) -> None:
+    """It would seal what nobody else can open."""
+    own = tmp_path / "master.key"
+    own.write_text("k9:" + "A" * 43 + "=\n")
+    environment = psutil.Process(system.pids["mail_core"]).environ() | {
+        "READY_FILE": str(tmp_path / "never"), "LISTEN": "127.0.0.1:0", "MASTER_KEY_FILE": str(own)
+    }  # fmt: skip
+    answer = subprocess.run(
+        [sys.executable, "-m", "services.mail_core"], cwd=ROOT, env=environment,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    needed = next(iter(master_keys(system)))
+    assert answer.returncode != 0
+    assert "MASTER_KEY_FILE lacks" in answer.stderr
+    assert needed in answer.stderr
+    assert "AAAA" not in answer.stderr
+
+
+class Passports:
+    """Gets passports from two replicas of auth in turn, and shows each to the mail core at once."""
+
+    def __init__(self, system: RunningSystem, addresses: list[str], stack: contextlib.AsyncExitStack) -> None:
+        self._files = tls(system, "edge_rest")
+        self._key = system.api_key
+        self._stack = stack
+        self._auth = [auth_pb2_grpc.AuthServiceStub(self._channel(address, "auth")) for address in addresses]
+        self._mail = mail_pb2_grpc.MailServiceStub(self._channel(system.backends["mail_core"], "mail_core"))
+        self.kids: list[str] = []
+
+    def _channel(self, address: str, audience: str) -> Any:
+        channel = Channel(address, audience, self._files)
+        self._stack.push_async_callback(channel.close)
+        return channel
+
+    async def new(self) -> str:
+        auth = self._auth[len(self.kids) % len(self._auth)]
+        request = auth_pb2.IssuePassportRequest(audience="mail_core", api_key=self._key)
+        token = (await auth.IssuePassport(request)).passport.token
+        self.kids.append(jwt.get_unverified_header(token)["kid"])
+        return token
+
+    async def show(self, token: str) -> None:
+        async def source(_: str) -> str:
+            return token
+
+        with entered(Call(request_id="t", deadline=time.monotonic() + 10, passport_for=source)):
+            await self._mail.ListMailboxes(mail_pb2.ListMailboxesRequest())
+
+    async def issue_and_show(self) -> None:
+        await self.show(await self.new())
+
+
+@contextlib.asynccontextmanager
+async def passports(system: RunningSystem, *more: str) -> AsyncIterator[Passports]:
+    async with contextlib.AsyncExitStack() as stack:
+        yield Passports(system, [system.backends["auth"], *more], stack)
+
+
+@pytest.mark.promise("rights.rotation")
+async def test_passport_keys_rotate_on_two_replicas_without_a_refusal(
+    system: RunningSystem, tmp_path: Path
+) -> None:
+    """Published first, signing later: new passports of either replica are believed at every moment."""
+    with second(system, "auth", tmp_path) as other:
+        async with passports(system, other.address) as source, rest(system, "/v1/me") as call:
+            direct, edge = Caller(source.issue_and_show), Caller(call)
+            async with direct.calling(), edge.calling(2):
+                async with asyncio.timeout(10):
+                    while len(direct.answers) < 10:
+                        await asyncio.sleep(0.02)
+                old = source.kids[0]
+                done = await in_background(system, "secrets", "rotate", "--signing", "--publish-s", "2")
+                assert done.returncode == 0, done.stderr
+                async with asyncio.timeout(20):
+                    while source.kids[-1] == old:
+                        await asyncio.sleep(0.02)
+                    seen = len(direct.answers)
+                    while len(direct.answers) < seen + 30:
+                        await asyncio.sleep(0.02)
+            assert direct.failures == edge.failures == []
+            assert source.kids[-1] in done.stdout
+            assert len(set(source.kids)) == 2
+    states = {key["key_id"]: key for key in signing_keys(system)}
+    assert (states[old]["state"], states[source.kids[-1]]["state"]) == ("published", "signs")
+    assert states[old]["until"]
+
+
+def signing_keys(system: RunningSystem) -> list[dict[str, str]]:
+    answer = mailwarden(system, "secrets", "status", "--json")
+    return [key for key in json.loads(answer.stdout)["signing_keys"] if key["purpose"] == "passports"]
+
+
+async def test_a_stolen_signing_key_is_worthless_within_a_second(system: RunningSystem) -> None:
+    """What it signed is refused by the core, cached or not; clients of the edges notice nothing lasting."""
+    file = system.data_dir / "secrets" / "passport.pem"
+    stolen = file.read_bytes()
+    async with passports(system) as source, rest(system, "/v1/mailboxes") as call:
+        token = await source.new()
+        await source.show(token)
+        await call()
+        reasons: list[str] = []
+
+        async def until_refused() -> float:
+            while file.read_bytes() == stolen:
+                await asyncio.sleep(0.001)
+            since = time.monotonic()
+            while True:
+                try:
+                    await source.show(token)
+                except AppError as error:
+                    reasons.append(error.reason)
+                    return time.monotonic() - since
+                await asyncio.sleep(0.01)
+
+        async with asyncio.timeout(30):
+            measuring = asyncio.create_task(until_refused())
+            done = await in_background(system, "secrets", "rotate", "--signing", "--now")
+            took_s = await measuring
+        assert done.returncode == 0, done.stderr
+        assert took_s < 1, took_s
+        assert reasons == ["PASSPORT_INVALID"]
+        # The edge holds a passport of the dropped key: it gets another one, and the client an answer.
+        assert await call() == 200
+        await source.issue_and_show()
+    assert [key["state"] for key in signing_keys(system)] == ["signs"]
+
+
+def test_a_wrong_question_changes_nothing(system: RunningSystem, tmp_path: Path) -> None:
+    """A file that is none, a folder without a system, options that do not go together."""
+    before = {path: path.read_bytes() for path in (system.data_dir / "secrets").iterdir()}
+    odd = tmp_path / "odd.pem"
+    odd.write_text("not a key")
+    for arguments, code in (
+        (("secrets", "rotate", "--signing", "--oauth-key-file", str(odd)), 1),
+        (("secrets", "rotate", "--master-key-file", str(odd)), 1),
+        (("secrets", "rotate", "--master-key-file", str(tmp_path / "none")), 1),
+        (("secrets", "rotate", "--now"), 1),
+        (("secrets", "rotate", "--publish-s", "0"), 2),
+        (("secrets", "retire"), 2),
+    ):
+        assert mailwarden(system, *arguments).returncode == code, arguments
+    assert odd.read_text() == "not a key"
+    assert [path.name for path in tmp_path.iterdir()] == ["odd.pem"]
+    assert {path: path.read_bytes() for path in before} == before
