@@ -1,5 +1,6 @@
 """Auth's values as the contract's messages."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -7,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from protos.auth.v1 import auth_pb2
 from services.auth.domain.api_key import ApiKey
 from services.auth.domain.team import Team
+from services.auth.oauth.domain.grants import Grant, HeldClient
 from services.auth.operations.issue_passport import Passport
 from services.common.errors import invalid
 from services.common.identity import Caller, Limits, Restrictions
@@ -62,6 +64,47 @@ def api_key(value: ApiKey, caller_of: Caller | None = None) -> auth_pb2.ApiKey:
         revoke_time=_timestamp(value.revoked_at),
         creator=value.creator,
         current=caller_of is not None and caller_of.key_id == value.id,
+    )
+
+
+def grant(value: Grant) -> auth_pb2.Grant:
+    """Show what a person allowed to a client."""
+    return auth_pb2.Grant(
+        id=value.id,
+        client_id=value.client_id,
+        client_name=value.client_name,
+        principal=value.principal,
+        person=value.person,
+        scopes=sorted(value.scopes),
+        resource=value.resource,
+        create_time=_timestamp(value.created_at),
+        expire_time=_timestamp(value.expires_at),
+        last_use_time=_timestamp(value.last_used_at),
+        revoke_time=_timestamp(value.revoked_at),
+    )
+
+
+def grants(values: Sequence[Grant], next_page_token: str) -> auth_pb2.ListGrantsResponse:
+    """Show a page of grants."""
+    return auth_pb2.ListGrantsResponse(
+        grants=[grant(value) for value in values], next_page_token=next_page_token
+    )
+
+
+def clients(values: Sequence[HeldClient], is_truncated: bool) -> auth_pb2.ListClientsResponse:
+    """Show the clients that hold grants."""
+    return auth_pb2.ListClientsResponse(
+        clients=[
+            auth_pb2.GrantedClient(
+                id=value.id,
+                name=value.name,
+                grant_count=value.grant_count,
+                first_grant_time=_timestamp(value.since),
+                last_use_time=_timestamp(value.last_used_at),
+            )
+            for value in values
+        ],
+        truncated=is_truncated,
     )
 
 

@@ -11,6 +11,7 @@ from services.auth.audit_servicer import event_of, query_of, verdict_to_proto
 from services.auth.domain.ids import as_uuid
 from services.auth.domain.revocation import CaughtUp, read_cursor, write_cursor
 from services.auth.domain.team import DEFAULT_TEAM_ID
+from services.auth.grants_servicer import GrantOperations
 from services.auth.operations.audit_log import ReadAudit, VerifyAudit
 from services.auth.operations.create_api_key import CreateApiKey
 from services.auth.operations.issue_passport import IssuePassport, Presented
@@ -77,11 +78,13 @@ class AuthAdminServicer(OperatorServicer):
         self,
         teams: TeamOperations,
         keys: KeyOperations,
+        grants: GrantOperations,
         create: CreateApiKey,
+        *,
         read_audit: ReadAudit,
         verify_audit: VerifyAudit,
     ) -> None:
-        super().__init__(teams, keys, create)
+        super().__init__(teams, keys, grants, create)
         self._teams_found = teams.create.teams
         self._read_audit = read_audit
         self._verify_audit = verify_audit

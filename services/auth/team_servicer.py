@@ -6,6 +6,7 @@ from datetime import datetime
 
 from protos.auth.v1 import auth_pb2
 from services.auth import presenting
+from services.auth.grants_servicer import GrantOperations, OperatorGrants, TeamGrants
 from services.auth.operations.create_api_key import CreateApiKey, Wanted, team_id_of
 from services.auth.operations.create_key import CreateKey
 from services.auth.operations.govern_teams import CreateTeam, ListTeams, UpdateTeam
@@ -26,12 +27,13 @@ class KeyOperations:
 
 
 @dataclass(frozen=True, slots=True)
-class TeamServicer:
+class TeamServicer(TeamGrants):
     """`mailwarden.auth.v1.TeamService`. The team is always the caller's own."""
 
     teams: Teams
     stored: Keys
     keys: KeyOperations
+    grants: GrantOperations
     create: CreateKey
     clock: Callable[[], datetime]
 
@@ -83,12 +85,15 @@ class TeamOperations:
     list: ListTeams
 
 
-class OperatorServicer:
-    """The part of `mailwarden.auth.v1.AuthAdminService` that is about teams and keys."""
+class OperatorServicer(OperatorGrants):
+    """The part of `mailwarden.auth.v1.AuthAdminService` that is about teams, keys and grants."""
 
-    def __init__(self, teams: TeamOperations, keys: KeyOperations, create: CreateApiKey) -> None:
+    def __init__(
+        self, teams: TeamOperations, keys: KeyOperations, grants: GrantOperations, create: CreateApiKey
+    ) -> None:
         self._teams = teams
         self._keys = keys
+        self.grants = grants
         self._create = create
 
     async def create_api_key(

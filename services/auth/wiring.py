@@ -5,6 +5,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,6 +19,8 @@ from services.auth.adapters.secret_issuer import SecretIssuer
 from services.auth.audit_servicer import AuditServicer
 from services.auth.domain.api_key import EnvironmentKeys, hash_of
 from services.auth.domain.revocation import read_cursor
+from services.auth.grants_servicer import GrantOperations
+from services.auth.oauth.adapters.postgres_clients import PostgresClients
 from services.auth.oauth.adapters.postgres_grants import PostgresGrants
 from services.auth.oauth.adapters.postgres_upkeep import PostgresEnded
 from services.auth.oauth.operations.upkeep import RemoveEnded, removing_ended
@@ -25,9 +28,11 @@ from services.auth.oauth.wiring import OAuth, Parts, oauth_built, oauth_serving
 from services.auth.operations.audit_log import ReadAudit, TakeOverEvents, VerifyAudit
 from services.auth.operations.audit_upkeep import Retention, audit_upkeep
 from services.auth.operations.check_api_key import CheckApiKey
+from services.auth.operations.check_foreign_token import CheckForeignToken
 from services.auth.operations.check_token import CheckToken
 from services.auth.operations.create_api_key import CreateApiKey, MakeKey
 from services.auth.operations.create_key import CreateKey
+from services.auth.operations.govern_grants import ListClients, ListGrants, RevokeClient, RevokeGrant
 from services.auth.operations.govern_teams import CreateTeam, ListTeams, UpdateTeam
 from services.auth.operations.issue_passport import IssuePassport
 from services.auth.operations.list_keys import ListKeys
@@ -96,6 +101,7 @@ async def built(settings: AuthSettings) -> AsyncIterator[Built]:
             passport_keys=passport_keys,
             clock=_now,
             check_access_token=oauth.check if oauth is not None else None,
+            check_foreign_token=_foreign_token_check(settings, teams, stack),
         )
         verifier = PassportVerifier(SERVICE, passport_keys.find, revoked)
         dispatcher = Dispatcher(SERVICE, verifier, _denials(notes))
@@ -104,7 +110,7 @@ async def built(settings: AuthSettings) -> AsyncIterator[Built]:
             "AuditService": AuditServicer(
                 ReadAudit(audit), TakeOverEvents(audit, _now), settings.audit_retention_days
             ),
-            **_team_handlers(keys, teams, audit),
+            **_team_handlers(keys, teams, audit, _grant_operations(grants, teams, database, audit)),
         }
         services = auth_pb2.DESCRIPTOR.services_by_name
         server = GrpcServer(
@@ -159,14 +165,32 @@ def _denials(notes: RefusalNotes) -> OnDenied:
     return note
 
 
-def _team_handlers(keys: PostgresKeys, teams: PostgresTeams, audit: PostgresAudit) -> dict[str, object]:
+def _grant_operations(
+    grants: PostgresGrants, teams: PostgresTeams, database: Database, audit: PostgresAudit
+) -> GrantOperations:
+    return GrantOperations(
+        ListGrants(grants, teams),
+        RevokeGrant(grants, teams, _now),
+        ListClients(grants, teams, _now),
+        RevokeClient(grants, PostgresClients(database, audit), teams, _now),
+    )
+
+
+def _team_handlers(
+    keys: PostgresKeys, teams: PostgresTeams, audit: PostgresAudit, of_grants: GrantOperations
+) -> dict[str, object]:
     make = MakeKey(_now, secrets.token_bytes)
     of_keys = KeyOperations(ListKeys(keys, teams), RotateKey(teams, make, _now), RevokeKey(teams, _now))
     of_teams = TeamOperations(CreateTeam(teams, _now), UpdateTeam(teams, _now), ListTeams(teams))
     return {
-        "TeamService": TeamServicer(teams, keys, of_keys, CreateKey(teams, make, _now), _now),
+        "TeamService": TeamServicer(teams, keys, of_keys, of_grants, CreateKey(teams, make, _now), _now),
         "AuthAdminService": AuthAdminServicer(
-            of_teams, of_keys, CreateApiKey(teams, make), ReadAudit(audit), VerifyAudit(audit)
+            of_teams,
+            of_keys,
+            of_grants,
+            CreateApiKey(teams, make),
+            read_audit=ReadAudit(audit),
+            verify_audit=VerifyAudit(audit),
         ),
     }
 
@@ -200,6 +224,32 @@ def _token_check(
     issuer = JwksIssuer(settings.auth_jwt_jwks_url, settings.jwt_algorithms, time.monotonic)
     stack.push_async_callback(issuer.close)
     return CheckToken(issuer, settings.token_rules, teams, _now)
+
+
+def _foreign_token_check(
+    settings: AuthSettings, teams: PostgresTeams, stack: contextlib.AsyncExitStack
+) -> CheckForeignToken | None:
+    if not settings.has_introspection:
+        return None
+    # Imported only when used, as the HTTP client of JWKS is.
+    from services.auth.adapters.introspection import IntrospectionEndpoint
+
+    endpoint = IntrospectionEndpoint(
+        settings.mcp_oauth_introspection_url,
+        settings.mcp_oauth_timeout_seconds,
+        settings.mcp_oauth_client_id,
+        settings.introspection_secret,
+    )
+    stack.push_async_callback(endpoint.close)
+    return CheckForeignToken(
+        introspect=endpoint,
+        rules=replace(settings.introspection_rules, leeway_s=settings.auth_jwt_leeway_s),
+        team_id=settings.mcp_oauth_team_id,
+        teams=teams,
+        environment=EnvironmentKeys(settings.agent_api_keys),
+        own_secrets=SecretIssuer(settings.jwt_secrets) if settings.jwt_secrets else None,
+        clock=_now,
+    )
 
 
 def _now() -> datetime:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from services.cli.failure import Failure
+from services.cli.grant_commands import add_clients, add_grants
 from services.cli.plan import Ports
 from services.cli.secrets_commands import add_secrets
 from services.cli.team_commands import add_keys, add_team
@@ -42,6 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     add_keys(commands, DEFAULT_FOLDER)
     add_team(commands, DEFAULT_FOLDER)
+    add_grants(commands, DEFAULT_FOLDER)
+    add_clients(commands, DEFAULT_FOLDER)
     _add_mailbox(commands)
     _add_audit(commands)
     _add_certs(commands)

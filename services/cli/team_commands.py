@@ -15,7 +15,7 @@ from services.cli.key_scopes import ADMIN_SCOPES
 from services.cli.remote import find_operator
 from services.cli.settings import cli_settings
 
-_PAGE: Final = 200
+PAGE: Final = 200
 _COLUMNS: Final = 140
 
 Verb = Callable[[argparse.Namespace], Awaitable[int]]
@@ -25,7 +25,7 @@ def add_keys(commands: Any, data_dir: Path) -> None:
     """Add `mailwarden keys`."""
     verbs = commands.add_parser("keys", help="API keys of a running system")
     verbs = verbs.add_subparsers(metavar="VERB", required=True)
-    made = _verb(verbs, "create", "make a key and print it once", _create, data_dir)
+    made = verb(verbs, "create", "make a key and print it once", _create, data_dir)
     made.add_argument("--label", required=True, help="what the key is for")
     made.add_argument("--scope", action="append", default=[], help="repeatable; default: those for mail")
     made.add_argument("--admin", action="store_true", help="every scope, governing the team included")
@@ -33,11 +33,11 @@ def add_keys(commands: Any, data_dir: Path) -> None:
     made.add_argument("--label-prefix", default="", help="only what is labelled with this at the start")
     made.add_argument("--mailbox", action="append", default=[], help="only this mailbox id; repeatable")
     made.add_argument("--ttl-minutes", type=int, help="the key ends after so many minutes")
-    _verb(verbs, "list", "list keys, revoked ones too", _list, data_dir)
-    rotated = _verb(verbs, "rotate", "replace a key and print the new one once", _rotate, data_dir)
+    verb(verbs, "list", "list keys, revoked ones too", _list, data_dir)
+    rotated = verb(verbs, "rotate", "replace a key and print the new one once", _rotate, data_dir)
     rotated.add_argument("key_id", help="the key to replace")
     rotated.add_argument("--overlap-minutes", type=int, help="the old one still works so long; default: 60")
-    revoked = _verb(verbs, "revoke", "take a key back, everywhere, at once", _revoke, data_dir)
+    revoked = verb(verbs, "revoke", "take a key back, everywhere, at once", _revoke, data_dir)
     revoked.add_argument("key_id", help="the key")
     revoked.add_argument("--force", action="store_true", help="also when it is the last admin key")
     for parser in verbs.choices.values():
@@ -48,20 +48,21 @@ def add_team(commands: Any, data_dir: Path) -> None:
     """Add `mailwarden team`."""
     verbs = commands.add_parser("team", help="teams of a running system")
     verbs = verbs.add_subparsers(metavar="VERB", required=True)
-    made = _verb(verbs, "create", "make a team and print its id", _create_team, data_dir)
+    made = verb(verbs, "create", "make a team and print its id", _create_team, data_dir)
     made.add_argument("name", help="name to show")
     made.add_argument("--plan", default="", help="free, pro or enterprise; default: free")
-    _verb(verbs, "list", "list teams", _list_teams, data_dir)
-    planned = _verb(verbs, "set-plan", "put a team on a plan", _set_plan, data_dir)
+    verb(verbs, "list", "list teams", _list_teams, data_dir)
+    planned = verb(verbs, "set-plan", "put a team on a plan", _set_plan, data_dir)
     planned.add_argument("team", help="id of the team")
     planned.add_argument("plan", help="free, pro or enterprise")
-    disabled = _verb(verbs, "disable", "switch a team off, everywhere, at once", _disable, data_dir)
-    enabled = _verb(verbs, "enable", "switch a team on again", _enable, data_dir)
+    disabled = verb(verbs, "disable", "switch a team off, everywhere, at once", _disable, data_dir)
+    enabled = verb(verbs, "enable", "switch a team on again", _enable, data_dir)
     for parser in (disabled, enabled):
         parser.add_argument("team", help="id of the team")
 
 
-def _verb(verbs: Any, name: str, about: str, run: Verb, data_dir: Path) -> argparse.ArgumentParser:
+def verb(verbs: Any, name: str, about: str, run: Verb, data_dir: Path) -> argparse.ArgumentParser:
+    """Add one thing that can be done with a running system."""
     parser = verbs.add_parser(name, help=about)
     parser.add_argument("--data-dir", type=Path, default=data_dir, help="default: %(default)s")
     parser.set_defaults(run=run)
@@ -78,24 +79,24 @@ async def _create(options: argparse.Namespace) -> int:
         ),
         expire_time=_after(options.ttl_minutes) if options.ttl_minutes else None,
     )
-    answer = await _operator(options).create_key(request)
+    answer = await operator(options).create_key(request)
     _show_secret(f"key {answer.key_id} ({options.label})", answer.secret)
     return 0
 
 
 async def _list(options: argparse.Namespace) -> int:
-    table = _table("id", "label", "hint", "scopes", "state", "last used")
-    request = auth_pb2.ListApiKeysRequest(team_id=options.team, page_size=_PAGE)
-    async with _operator(options).auth() as auth:
+    found = table("id", "label", "hint", "scopes", "state", "last used")
+    request = auth_pb2.ListApiKeysRequest(team_id=options.team, page_size=PAGE)
+    async with operator(options).auth() as auth:
         while True:
             answer = await auth.ListApiKeys(request)
             for key in answer.keys:
-                used = _text(key.last_use_time) if key.HasField("last_use_time") else "never"
-                table.add_row(key.id, key.label, key.hint, " ".join(key.scopes), _state(key), used)
+                used = time_text(key.last_use_time) if key.HasField("last_use_time") else "never"
+                found.add_row(key.id, key.label, key.hint, " ".join(key.scopes), _state(key), used)
             if not answer.next_page_token:
                 break
             request.page_token = answer.next_page_token
-    _console().print(table)
+    show(found)
     return 0
 
 
@@ -103,7 +104,7 @@ async def _rotate(options: argparse.Namespace) -> int:
     request = auth_pb2.RotateApiKeyRequest(
         team_id=options.team, key_id=options.key_id, overlap_minutes=options.overlap_minutes
     )
-    async with _operator(options).auth() as auth:
+    async with operator(options).auth() as auth:
         answer = await auth.RotateApiKey(request)
     _show_secret(f"key {answer.key.id} ({answer.key.label}) replaces {answer.replaced.id}", answer.secret)
     return 0
@@ -111,33 +112,33 @@ async def _rotate(options: argparse.Namespace) -> int:
 
 async def _revoke(options: argparse.Namespace) -> int:
     request = auth_pb2.RevokeApiKeyRequest(team_id=options.team, key_id=options.key_id, force=options.force)
-    async with _operator(options).auth() as auth:
+    async with operator(options).auth() as auth:
         answer = await auth.RevokeApiKey(request)
-    _say(f"key {answer.key.id} ({answer.key.label}) is revoked")
+    say(f"key {answer.key.id} ({answer.key.label}) is revoked")
     return 0
 
 
 async def _create_team(options: argparse.Namespace) -> int:
     request = auth_pb2.CreateTeamRequest(name=options.name, plan=options.plan)
-    async with _operator(options).auth() as auth:
+    async with operator(options).auth() as auth:
         answer = await auth.CreateTeam(request)
     print(answer.team.id)  # noqa: T201  alone, so that it can be piped
     return 0
 
 
 async def _list_teams(options: argparse.Namespace) -> int:
-    table = _table("id", "name", "plan", "state")
-    request = auth_pb2.ListTeamsRequest(page_size=_PAGE)
-    async with _operator(options).auth() as auth:
+    found = table("id", "name", "plan", "state")
+    request = auth_pb2.ListTeamsRequest(page_size=PAGE)
+    async with operator(options).auth() as auth:
         while True:
             answer = await auth.ListTeams(request)
             for team in answer.teams:
                 state = "off" if team.HasField("disable_time") else "on"
-                table.add_row(team.id, team.name, team.plan, state)
+                found.add_row(team.id, team.name, team.plan, state)
             if not answer.next_page_token:
                 break
             request.page_token = answer.next_page_token
-    _console().print(table)
+    show(found)
     return 0
 
 
@@ -155,15 +156,14 @@ async def _enable(options: argparse.Namespace) -> int:
 
 async def _update(options: argparse.Namespace, **changes: Any) -> int:
     request = auth_pb2.UpdateTeamRequest(team_id=options.team, **changes)
-    async with _operator(options).auth() as auth:
+    async with operator(options).auth() as auth:
         team = (await auth.UpdateTeam(request)).team
-    _say(
-        f"team {team.id} ({team.name}): plan {team.plan}, {'off' if team.HasField('disable_time') else 'on'}"
-    )
+    say(f"team {team.id} ({team.name}): plan {team.plan}, {'off' if team.HasField('disable_time') else 'on'}")
     return 0
 
 
-def _operator(options: argparse.Namespace) -> Any:
+def operator(options: argparse.Namespace) -> Any:
+    """Find the running system. Raises Failure when there is none."""
     return find_operator(options.data_dir, cli_settings())
 
 
@@ -175,14 +175,15 @@ def _show_secret(what: str, secret: str) -> None:
 
 def _state(key: auth_pb2.ApiKey) -> str:
     if key.HasField("revoke_time"):
-        return f"revoked {_text(key.revoke_time)}"
+        return f"revoked {time_text(key.revoke_time)}"
     if not key.HasField("expire_time"):
         return "works"
     ended = key.expire_time.ToDatetime(UTC) <= datetime.now(UTC)
-    return f"{'expired' if ended else 'works until'} {_text(key.expire_time)}"
+    return f"{'expired' if ended else 'works until'} {time_text(key.expire_time)}"
 
 
-def _text(stamp: Timestamp) -> str:
+def time_text(stamp: Timestamp) -> str:
+    """Write a time in UTC, to the minute."""
     return stamp.ToDatetime(UTC).strftime("%Y-%m-%d %H:%M")
 
 
@@ -192,14 +193,21 @@ def _after(minutes: int) -> Timestamp:
     return stamp
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False)
+def table(*columns: str) -> Table:
+    """Begin a table."""
+    found = Table(box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column == "id")
-    return table
+        found.add_column(column, overflow="fold", no_wrap=column == "id")
+    return found
 
 
-def _say(text: str) -> None:
+def show(found: Table) -> None:
+    """Print a table."""
+    _console().print(found)
+
+
+def say(text: str) -> None:
+    """Print a line."""
     _console().print(text, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -11,6 +11,7 @@ from protos.auth.v1 import auth_pb2
 from protos.mail.v1 import mail_pb2, resources_pb2
 from services.edge_rest.schemas import (
     AvailabilityBody,
+    ClientBody,
     KeyBody,
     MailboxBody,
     MeetingIntervalsBody,
@@ -22,6 +23,7 @@ from services.edge_rest.schemas import (
 MAILBOX_ID: Final = "6f1c2a34-8f0e-4d0b-9a53-0d4a5f1b7c21"
 SUBSCRIPTION_ID: Final = "b7d0c1e2-4a3f-4c55-8e1d-2f9a6b3c4d5e"
 KEY_ID: Final = "9c4e1f20-1a2b-4c3d-8e5f-60718293a4b5"
+GRANT_ID: Final = "e5a7c9b1-0d2f-4a61-8c3e-5f7092b4d6e8"
 OPERATION_ID: Final = "0b9f6f6e-52a7-4b8e-bb7e-6a1d6d3f9a10"
 REQUEST_ID: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -97,6 +99,25 @@ _KEY: Final = auth_pb2.ApiKey(
     create_time=_at(1, 8),
     creator="operator",
 )
+_GRANT: Final = auth_pb2.Grant(
+    id=GRANT_ID,
+    client_id="https://agent.example/client.json",
+    client_name="Agent",
+    principal="oidc:hP3n1mQkJ0",
+    person="ada@example.com",
+    scopes=["mail:scan"],
+    resource="https://mail.example/mcp",
+    create_time=_at(1, 8),
+    expire_time=_at(28, 8),
+    last_use_time=_at(9, 8),
+)
+_CLIENT: Final = auth_pb2.GrantedClient(
+    id="https://agent.example/client.json",
+    name="Agent",
+    grant_count=2,
+    first_grant_time=_at(1, 8),
+    last_use_time=_at(9, 8),
+)
 _SECRET: Final = "ma_" + "x" * 43
 
 ANSWERS: Final[Mapping[str, Message]] = {
@@ -116,6 +137,10 @@ ANSWERS: Final[Mapping[str, Message]] = {
     "CreateKeyResponse": auth_pb2.CreateKeyResponse(key=_KEY, secret=_SECRET),
     "RotateKeyResponse": auth_pb2.RotateKeyResponse(key=_KEY, secret=_SECRET, replaced=_KEY),
     "RevokeKeyResponse": auth_pb2.RevokeKeyResponse(key=_KEY),
+    "ListGrantsResponse": auth_pb2.ListGrantsResponse(grants=[_GRANT]),
+    "RevokeGrantResponse": auth_pb2.RevokeGrantResponse(grant=_GRANT),
+    "ListClientsResponse": auth_pb2.ListClientsResponse(clients=[_CLIENT]),
+    "RevokeClientResponse": auth_pb2.RevokeClientResponse(revoked_count=2),
     "ListMailboxesResponse": mail_pb2.ListMailboxesResponse(mailboxes=[_MAILBOX]),
     "Mailbox": _MAILBOX,
     "ListSubscriptionsResponse": mail_pb2.ListSubscriptionsResponse(
@@ -150,6 +175,7 @@ ANSWERS: Final[Mapping[str, Message]] = {
 
 BODIES: Final[Mapping[type, dict[str, Any]]] = {
     KeyBody: {"label": "ci", "scopes": ["mail:scan"], "ttl_minutes": 60},
+    ClientBody: {"client_id": "https://agent.example/client.json"},
     MailboxBody: {"label": "agents/newsletters"},
     RotateBody: {"overlap_minutes": 60},
     ScanBody: {"dry_run": True},

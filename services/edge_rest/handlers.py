@@ -22,6 +22,7 @@ from services.edge_rest.parsing import BodyReader, idempotency_key, path_id, rea
 from services.edge_rest.schemas import (
     AuditQuery,
     AvailabilityBody,
+    ClientBody,
     ExportQuery,
     KeyBody,
     MailboxBody,
@@ -114,6 +115,22 @@ class Handlers:
     async def revoke_key(self, request: web.Request) -> web.Response:
         asked = auth_pb2.RevokeKeyRequest(key_id=path_id(request, "key_id"))
         return shown(await self.team.RevokeKey(asked))
+
+    async def list_grants(self, request: web.Request) -> web.Response:
+        query = read_query(request, PageQuery)
+        asked = auth_pb2.ListGrantsRequest(page_size=query.page_size or 0, page_token=query.page_token)
+        return shown(await self.team.ListGrants(asked))
+
+    async def revoke_grant(self, request: web.Request) -> web.Response:
+        asked = auth_pb2.RevokeGrantRequest(grant_id=path_id(request, "grant_id"))
+        return shown(await self.team.RevokeGrant(asked))
+
+    async def list_clients(self, _request: web.Request) -> web.Response:
+        return shown(await self.team.ListClients(auth_pb2.ListClientsRequest()))
+
+    async def revoke_client(self, request: web.Request) -> web.Response:
+        body = await self.bodies.read(request, ClientBody)
+        return shown(await self.team.RevokeClient(body.to_proto()))
 
     async def list_mailboxes(self, request: web.Request) -> web.Response:
         query = read_query(request, PageQuery)

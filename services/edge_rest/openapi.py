@@ -21,7 +21,7 @@ Json = dict[str, Any]
 _TAGS: Final = {
     "service": "The service itself.",
     "caller": "Who is calling.",
-    "team": "The caller's team and its keys.",
+    "team": "The caller's team, its keys, and what its people allowed to OAuth clients.",
     "audit": "What happened, tamper-evident.",
     "mailboxes": "Mailboxes and scanning them.",
     "subscriptions": "Mailing lists, and ending them.",
@@ -124,6 +124,7 @@ def _path_parameter(name: str) -> Json:
     text, example = {
         "mailbox_id": ("Id of the mailbox, or `me` where the team has one.", examples.MAILBOX_ID),
         "key_id": ("Id of the key.", examples.KEY_ID),
+        "grant_id": ("Id of the grant.", examples.GRANT_ID),
         "operation_id": ("Id of the operation.", examples.OPERATION_ID),
     }[name]
     schema = {"type": "string", "minLength": 1}

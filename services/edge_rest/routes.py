@@ -16,6 +16,7 @@ from services.edge_rest.handlers import Handlers
 from services.edge_rest.schemas import (
     AuditQuery,
     AvailabilityBody,
+    ClientBody,
     ExportQuery,
     KeyBody,
     MailboxBody,
@@ -117,6 +118,17 @@ ROUTES: Final = (
         body=RotateBody,
         body_is_required=False,
         status=201,
+    ),
+    Route(method="GET", path="/v1/team/grants", tag="team", rpc=_TEAM["ListGrants"], query=PageQuery),
+    Route(method="DELETE", path="/v1/team/grants/{grant_id}", tag="team", rpc=_TEAM["RevokeGrant"]),
+    Route(method="GET", path="/v1/team/clients", tag="team", rpc=_TEAM["ListClients"]),
+    Route(
+        # Not DELETE: the id of a client may be an address, which is no part of a path.
+        method="POST",
+        path="/v1/team/clients/revoke",
+        tag="team",
+        rpc=_TEAM["RevokeClient"],
+        body=ClientBody,
     ),
     Route(
         method="GET",

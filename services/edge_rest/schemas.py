@@ -174,6 +174,18 @@ class MailboxBody(_Shape):
     )
 
 
+class ClientBody(_Shape):
+    """Which OAuth client."""
+
+    client_id: Text = Field(
+        min_length=1, description="The client's id, as in a grant.", json_schema_extra={"maxLength": 512}
+    )
+
+    def to_proto(self) -> auth_pb2.RevokeClientRequest:
+        """Say it in auth's words."""
+        return auth_pb2.RevokeClientRequest(client_id=self.client_id)
+
+
 class ScanBody(_Shape):
     """What a scan may be told."""
 

@@ -18,6 +18,7 @@ from services.edge_rest.openapi import openapi_document
 from services.edge_rest.routes import ROUTES
 from tests.fakes.grpc_backends import API_KEY, MAILBOX_ID, SUBSCRIPTION_IDS
 from tests.fakes.rest_edge import Answer, RestEdge, running_rest_edge
+from tests.fakes.teams import CLIENT, GRANT_ID
 
 DOCUMENT = openapi_document()
 OPERATIONS = [
@@ -131,6 +132,10 @@ GOOD = [
     ("post", "/v1/team/keys", {"json": {"label": "ci", "restrictions": {"read_only": True}}}),
     ("post", "/v1/team/keys/{key_id}/rotate", {"json": {"overlap_minutes": 0}}),
     ("delete", "/v1/team/keys/{key_id}", {}),
+    ("get", "/v1/team/grants", {}),
+    ("delete", "/v1/team/grants/{grant_id}", {}),
+    ("get", "/v1/team/clients", {}),
+    ("post", "/v1/team/clients/revoke", {"json": {"client_id": CLIENT}}),
     ("get", "/v1/audit", {}),
     ("get", "/v1/audit/export", {}),
     ("get", "/v1/mailboxes", {}),
@@ -165,7 +170,7 @@ async def filled(edge: RestEdge, path: str) -> str:
     if "{key_id}" in path:
         made = await edge.post("/v1/team/keys", json={"label": "ci"})
         return path.replace("{key_id}", made.body["key"]["id"])
-    return path.replace("{mailbox_id}", MAILBOX_ID)
+    return path.replace("{mailbox_id}", MAILBOX_ID).replace("{grant_id}", GRANT_ID)
 
 
 @pytest.mark.parametrize(("method", "path", "options"), GOOD, ids=[f"{m} {p}" for m, p, _ in GOOD])

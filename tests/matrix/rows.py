@@ -112,6 +112,18 @@ ROWS: Mapping[str, Row] = {
         narrowed="KEY_NOT_FOUND",
         **_KEY,
     ),
+    "TeamService.ListGrants": Row(lambda world: auth_pb2.ListGrantsRequest()),
+    "TeamService.RevokeGrant": Row(
+        lambda world: auth_pb2.RevokeGrantRequest(grant_id=str(uuid.uuid4())),
+        done="GRANT_NOT_FOUND",
+        narrowed="GRANT_NOT_FOUND",
+    ),
+    "TeamService.ListClients": Row(lambda world: auth_pb2.ListClientsRequest()),
+    "TeamService.RevokeClient": Row(
+        lambda world: auth_pb2.RevokeClientRequest(client_id="mc_" + "A" * 22),
+        done="CLIENT_NOT_FOUND",
+        narrowed="CLIENT_NOT_FOUND",
+    ),
     "AuditService.ListEvents": Row(lambda world: auth_pb2.ListEventsRequest(page_size=200), lists_own=True),
     "AuditService.ExportEvents": Row(lambda world: auth_pb2.ExportEventsRequest(), lists_own=True),
     "AuditService.AppendEvents": Row(
@@ -132,6 +144,20 @@ ROWS: Mapping[str, Row] = {
     ),
     "AuthAdminService.RevokeApiKey": Row(
         lambda world, **made: auth_pb2.RevokeApiKeyRequest(**made), fresh=_spare_team_and_key
+    ),
+    "AuthAdminService.ListTeamGrants": Row(
+        lambda world: auth_pb2.ListTeamGrantsRequest(team_id=world.team_id)
+    ),
+    "AuthAdminService.RevokeTeamGrant": Row(
+        lambda world: auth_pb2.RevokeTeamGrantRequest(team_id=world.team_id, grant_id=str(uuid.uuid4())),
+        done="GRANT_NOT_FOUND",
+    ),
+    "AuthAdminService.ListTeamClients": Row(
+        lambda world: auth_pb2.ListTeamClientsRequest(team_id=world.team_id)
+    ),
+    "AuthAdminService.RevokeTeamClient": Row(
+        lambda world: auth_pb2.RevokeTeamClientRequest(team_id=world.team_id, client_id="mc_" + "A" * 22),
+        done="CLIENT_NOT_FOUND",
     ),
     "AuthAdminService.ExportAudit": Row(lambda world: auth_pb2.ExportAuditRequest(team_id=world.team_id)),
     "AuthAdminService.VerifyAudit": Row(lambda world: auth_pb2.VerifyAuditRequest(team_id=world.team_id)),

@@ -1,5 +1,6 @@
 """REST as an OAuth resource server: metadata, and challenges that name what a route needs."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -53,7 +54,7 @@ async def test_without_an_issuer_there_is_no_metadata(edge: RestEdge) -> None:
 )
 async def test_a_401_names_the_scope_of_its_route(published: RestEdge, route: Route) -> None:
     """One of those that will do, and none that nobody can get."""
-    path = route.path.replace("{mailbox_id}", MAILBOX_ID).replace("{key_id}", MAILBOX_ID)
+    path = re.sub(r"\{(?:mailbox|key|grant)_id\}", MAILBOX_ID, route.path)
     answer = await published.ask(route.method, path.replace("{operation_id}", MAILBOX_ID), headers={})
     assert answer.status == 401
     said = parameters(answer.headers["WWW-Authenticate"])
