@@ -36,7 +36,7 @@ class Known(Protocol):
     sandbox_token: str
 
     async def spare_key(self) -> str: ...
-    async def spare_team(self) -> str: ...
+    async def spare_grant(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Row:
     echoes: bool = False
     """Whether the answer repeats what the same caller once sent, ids of ours among it."""
     fresh: Callable[[Known], Any] | None = None
-    """Makes something of ours that the call uses up, as keyword arguments of `request`."""
+    """Makes something of ours that an allowed call uses up, as keyword arguments of `request`."""
 
 
 def _stamp(moment: datetime) -> Timestamp:
@@ -80,6 +80,28 @@ def _event() -> auth_pb2.AuditEvent:
 
 async def _spare_key(world: Known) -> dict[str, str]:
     return {"key_id": await world.spare_key()}
+
+
+CLIENT_ID = "https://agent.example/matrix"
+_GRANT = {"ids": ("grant_id",), "narrowed": "GRANT_NOT_FOUND", "foreign": "GRANT_NOT_FOUND"}
+_CLIENT = {"ids": ("client_id",), "narrowed": "CLIENT_NOT_FOUND", "foreign": "CLIENT_NOT_FOUND"}
+
+
+async def _spare_grant(world: Known) -> dict[str, str]:
+    return {"grant_id": await world.spare_grant()}
+
+
+async def _spare_client(world: Known) -> dict[str, str]:
+    await world.spare_grant()
+    return {"client_id": CLIENT_ID}
+
+
+async def _spare_team_and_grant(world: Known) -> dict[str, str]:
+    return {"team_id": world.team_id, "grant_id": await world.spare_grant()}
+
+
+async def _spare_team_and_client(world: Known) -> dict[str, str]:
+    return {"team_id": world.team_id, **await _spare_client(world)}
 
 
 async def _spare_team_and_key(world: Known) -> dict[str, str]:
@@ -114,15 +136,11 @@ ROWS: Mapping[str, Row] = {
     ),
     "TeamService.ListGrants": Row(lambda world: auth_pb2.ListGrantsRequest()),
     "TeamService.RevokeGrant": Row(
-        lambda world: auth_pb2.RevokeGrantRequest(grant_id=str(uuid.uuid4())),
-        done="GRANT_NOT_FOUND",
-        narrowed="GRANT_NOT_FOUND",
+        lambda world, **made: auth_pb2.RevokeGrantRequest(**made), fresh=_spare_grant, **_GRANT
     ),
     "TeamService.ListClients": Row(lambda world: auth_pb2.ListClientsRequest()),
     "TeamService.RevokeClient": Row(
-        lambda world: auth_pb2.RevokeClientRequest(client_id="mc_" + "A" * 22),
-        done="CLIENT_NOT_FOUND",
-        narrowed="CLIENT_NOT_FOUND",
+        lambda world, **made: auth_pb2.RevokeClientRequest(**made), fresh=_spare_client, **_CLIENT
     ),
     "AuditService.ListEvents": Row(lambda world: auth_pb2.ListEventsRequest(page_size=200), lists_own=True),
     "AuditService.ExportEvents": Row(lambda world: auth_pb2.ExportEventsRequest(), lists_own=True),
@@ -149,22 +167,21 @@ ROWS: Mapping[str, Row] = {
         lambda world: auth_pb2.ListTeamGrantsRequest(team_id=world.team_id)
     ),
     "AuthAdminService.RevokeTeamGrant": Row(
-        lambda world: auth_pb2.RevokeTeamGrantRequest(team_id=world.team_id, grant_id=str(uuid.uuid4())),
-        done="GRANT_NOT_FOUND",
+        lambda world, **made: auth_pb2.RevokeTeamGrantRequest(**made), fresh=_spare_team_and_grant
     ),
     "AuthAdminService.ListTeamClients": Row(
         lambda world: auth_pb2.ListTeamClientsRequest(team_id=world.team_id)
     ),
     "AuthAdminService.RevokeTeamClient": Row(
-        lambda world: auth_pb2.RevokeTeamClientRequest(team_id=world.team_id, client_id="mc_" + "A" * 22),
-        done="CLIENT_NOT_FOUND",
+        lambda world, **made: auth_pb2.RevokeTeamClientRequest(**made), fresh=_spare_team_and_client
     ),
-    "AuthAdminService.ExportAudit": Row(lambda world: auth_pb2.ExportAuditRequest(team_id=world.team_id)),
     "AuthAdminService.VerifyAudit": Row(lambda world: auth_pb2.VerifyAuditRequest(team_id=world.team_id)),
     # --- mail
     "MailService.ListMailboxes": Row(lambda world: mail_pb2.ListMailboxesRequest()),
     "MailService.UpdateMailbox": Row(
-        lambda world: mail_pb2.UpdateMailboxRequest(mailbox_id=world.mailbox_id, label="home"), **_MAILBOX
+        # The label lies outside the narrowed caller's prefix, which is judged first.
+        lambda world: mail_pb2.UpdateMailboxRequest(mailbox_id=world.mailbox_id, label="home"),
+        **(_MAILBOX | {"narrowed": "RESTRICTION_LOOSENED"}),
     ),
     "MailService.ScanMailbox": Row(
         lambda world: mail_pb2.ScanMailboxRequest(

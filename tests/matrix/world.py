@@ -28,6 +28,7 @@ from services.common.dispatch import PASSPORT_KEY
 from services.common.grpc_client import Channel
 from services.common.tls import TlsFiles
 from tests.matrix.callers import As
+from tests.matrix.rows import CLIENT_ID
 from tests.matrix.ways import by_grpc
 from tests.system import RunningSystem
 
@@ -128,9 +129,7 @@ class World:
         self.other_team_id, self.others_mailbox_id = await self._team("Theirs")
         self.members[As.ADMIN] = await self.key("admin")
         self.members[As.READ_ONLY] = await self.key("reader", read_only=True)
-        self.members[As.NARROWED] = await self.key(
-            "elsewhere-1", label_prefix="elsewhere-", mailbox_ids=[str(uuid.uuid4())]
-        )
+        self.members[As.NARROWED] = await self.key("elsewhere-1", label_prefix="elsewhere-")
         self.members[As.OTHER_TEAM] = await self.key("stranger", team_id=self.other_team_id)
         self.members[As.EXPIRED] = await self.key("expired")
         await self._expire(self.members[As.EXPIRED].key_id)
@@ -139,9 +138,16 @@ class World:
         await self._scan()
         await self._task()
 
-    async def spare_team(self) -> str:
-        """Make a team that nobody needs."""
-        return (await self.operator.CreateTeam(auth_pb2.CreateTeamRequest(name="spare"))).team.id
+    async def spare_grant(self) -> str:
+        """Make a grant of ours that nobody needs, as if a person had agreed to it."""
+        connection, grant_id = await self._database("mailwarden_auth"), str(uuid.uuid4())
+        await connection.execute(
+            "INSERT INTO oauth_grants (id, team_id, client_id, client_name, principal, scopes, resource,"
+            " created_at, expires_at) VALUES (%s, %s, %s, 'Matrix', %s, '{mail:scan}', 'https://mail.example',"
+            " now(), now() + interval '1 day')",
+            (grant_id, self.team_id, CLIENT_ID, f"key:{self.members[As.ADMIN].key_id}"),
+        )
+        return grant_id
 
     async def spare_key(self) -> str:
         """Make a key of ours that nobody needs."""
