@@ -12,7 +12,7 @@ from services.auth.oauth.domain.resources import canonical
 from services.auth.oauth.domain.tokens import DEFAULT_LIFE_S, MAX_LIFE_S, MIN_LIFE_S
 from services.auth.setting_values import is_acceptable, secret_of
 from services.common.link_safety import LinkPolicy
-from services.common.settings import CommaSeparated, DatabaseSettings, LimitSettings
+from services.common.settings import CommaSeparated, DatabaseSettings, LimitSettings, PerMinute
 
 _NONE: Final = SecretStr("")
 
@@ -28,6 +28,10 @@ class OAuthSettings(DatabaseSettings, LimitSettings):
     oauth_key_file: Path | None = None
     oauth_registration: bool = True
     """Whether clients may register themselves. Those that publish a document about themselves need not."""
+    oauth_sign_ins_per_minute: PerMinute = 20
+    """Tries to sign in with a key, from one address."""
+    oauth_registrations_per_minute: PerMinute = 10
+    """Clients that register, from one address."""
     oauth_token_ttl_s: Annotated[int, Field(ge=MIN_LIFE_S, le=MAX_LIFE_S)] = DEFAULT_LIFE_S
     oidc_issuer: Annotated[str, Field(max_length=256)] = ""
     oidc_client_id: Annotated[str, Field(max_length=256)] = ""

@@ -12,13 +12,11 @@ from typing import Final
 from aiohttp import web
 
 from services.auth.oauth.domain.errors import OAuthError, too_many
+from services.auth.oauth.settings import OAuthSettings
 from services.common.client_address import FORWARDED_HEADER, ClientAddresses, Peer, site_of
 from services.common.limits import Limit, Verdict, Windows, headers_of
 from services.common.limits_memory import MemoryWindows
-from services.common.settings import LimitSettings
 
-SIGN_INS_PER_MINUTE: Final = 20
-REGISTRATIONS_PER_MINUTE: Final = 10
 INTROSPECTION_FACTOR: Final = 10
 """A resource server asks for many clients from one address."""
 _UNAUTHORIZED: Final = 401
@@ -35,7 +33,7 @@ OnHit = Callable[[Limit], Awaitable[None]]
 class AddressLimits:
     """Counts requests of the listener by route and address."""
 
-    def __init__(self, windows: Windows, settings: LimitSettings, on_hit: OnHit) -> None:
+    def __init__(self, windows: Windows, settings: OAuthSettings, on_hit: OnHit) -> None:
         self._windows = windows
         self._settings = settings
         self._addresses = ClientAddresses(settings.trusted_proxies)
@@ -79,8 +77,8 @@ class AddressLimits:
         per_minute = self._settings.rate_limit_address_per_minute
         # A name of its own for each route: who polls for tokens does not keep people from signing in.
         bound = {
-            "sign-in": min(SIGN_INS_PER_MINUTE, per_minute),
-            "register": min(REGISTRATIONS_PER_MINUTE, per_minute),
+            "sign-in": self._settings.oauth_sign_ins_per_minute,
+            "register": self._settings.oauth_registrations_per_minute,
             "introspect": per_minute * INTROSPECTION_FACTOR,
         }.get(route, per_minute)
         return Limit("address", f"oauth:{route}:{site}", bound)

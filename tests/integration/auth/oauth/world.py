@@ -218,6 +218,8 @@ async def running_world(databases: Databases, folder: Path, **settings: str) -> 
             # Every test comes from one address.
             "rate_limit_address_per_minute": "100000",
             "rate_limit_failures_per_minute": "100000",
+            "oauth_sign_ins_per_minute": "100000",
+            "oauth_registrations_per_minute": "100000",
             **settings,
         }  # type: ignore[arg-type]
     )
