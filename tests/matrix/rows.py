@@ -175,6 +175,7 @@ ROWS: Mapping[str, Row] = {
     "AuthAdminService.RevokeTeamClient": Row(
         lambda world, **made: auth_pb2.RevokeTeamClientRequest(**made), fresh=_spare_team_and_client
     ),
+    "AuthAdminService.ExportAudit": Row(lambda world: auth_pb2.ExportAuditRequest(team_id=world.team_id)),
     "AuthAdminService.VerifyAudit": Row(lambda world: auth_pb2.VerifyAuditRequest(team_id=world.team_id)),
     # --- mail
     "MailService.ListMailboxes": Row(lambda world: mail_pb2.ListMailboxesRequest()),
