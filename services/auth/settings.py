@@ -9,10 +9,10 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from services.auth.domain.modes import AuthMode, McpAuthMode, Modes
+from services.auth.domain.modes import AuthMode, Modes
 from services.auth.domain.strength import weakness_of
 from services.auth.domain.token import MAX_LEEWAY_S, TokenRules
-from services.auth.oauth.settings import OAuthSettings
+from services.auth.mcp_oauth_settings import McpOAuthSettings
 from services.auth.setting_values import is_acceptable, secret_of
 
 MIN_API_KEY_CHARS: Final = 24
@@ -28,11 +28,10 @@ Name = Annotated[str, Field(pattern=r"^[\x21-\x7e]{0,512}$")]
 """Printable ASCII, at most 512 characters: it becomes a part of every passport."""
 
 
-class AuthSettings(OAuthSettings):
+class AuthSettings(McpOAuthSettings):
     """Settings of `python -m services.auth`."""
 
     auth_mode: AuthMode = AuthMode.API_KEY
-    mcp_auth_mode: McpAuthMode = McpAuthMode.INHERIT
     agent_api_key: SecretStr = _NONE
     agent_api_key_file: Path | None = None
     auth_jwt_secret: SecretStr = _NONE
@@ -48,20 +47,10 @@ class AuthSettings(OAuthSettings):
     passport_key_file: Path
     passport_key_previous_file: Path | None = None
 
-    @field_validator("auth_mode", "mcp_auth_mode", mode="before")
+    @field_validator("auth_mode", mode="before")
     @classmethod
     def _in_lower_case(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value
-
-    @field_validator("mcp_auth_mode", mode="before")
-    @classmethod
-    def _without_oauth(cls, value: object) -> object:
-        if isinstance(value, str) and value.strip().lower() == "oauth":
-            raise ValueError(
-                "oauth is not available in this version; set inherit, api_key, jwt or hybrid. To"
-                " take tokens of an OAuth issuer, set jwt and AUTH_JWT_JWKS_URL"
-            )
-        return value
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -164,6 +153,7 @@ def describe(settings: AuthSettings) -> dict[str, Any]:
         "mcp_auth_mode": settings.mcp_auth_mode,
         "environment_keys": len(settings.agent_api_keys),
         "oauth": settings.has_oauth,
+        "introspection": settings.has_introspection,
         "sign_in": "oidc" if settings.oidc_issuer else "key",
         "jwt_algorithms": sorted(settings.jwt_algorithms) if settings.modes.any_takes_tokens else [],
     }

@@ -26,12 +26,23 @@ class AuthMode(StrEnum):
 
 
 class McpAuthMode(StrEnum):
-    """What `MCP_AUTH_MODE` may say."""
+    """What `MCP_AUTH_MODE` may say. `oauth`: access tokens alone, our own and those of one other issuer."""
 
     INHERIT = "inherit"
     API_KEY = "api_key"
     JWT = "jwt"
     HYBRID = "hybrid"
+    OAUTH = "oauth"
+
+    @property
+    def takes_keys(self) -> bool:
+        """Whether API keys are accepted. What is inherited is not for this mode to say."""
+        return self in {McpAuthMode.API_KEY, McpAuthMode.HYBRID}
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether JWTs are accepted. What is inherited is not for this mode to say."""
+        return self in {McpAuthMode.JWT, McpAuthMode.HYBRID}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +52,9 @@ class Modes:
     default: AuthMode
     mcp: McpAuthMode = McpAuthMode.INHERIT
 
-    def for_peer(self, peer: str) -> AuthMode:
-        """The mode that applies to a calling edge, known by its certificate."""
-        if peer != _MCP_PEER or self.mcp is McpAuthMode.INHERIT:
-            return self.default
-        return AuthMode(self.mcp)
+    def for_peer(self, peer: str) -> AuthMode | McpAuthMode:
+        """The mode that applies to a calling edge, known by its certificate; never INHERIT."""
+        return self.default if peer != _MCP_PEER or self.mcp is McpAuthMode.INHERIT else self.mcp
 
     @property
     def any_takes_tokens(self) -> bool:

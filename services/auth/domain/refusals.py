@@ -3,7 +3,11 @@
 Everything that could tell a guesser how close they came is one and the same CREDENTIAL_INVALID.
 """
 
-from services.common.errors import AppError, unauthenticated
+from typing import Final
+
+from services.common.errors import AppError, unauthenticated, unavailable
+
+_ISSUER_RETRY_S: Final = 2.0
 
 
 def credential_missing() -> AppError:
@@ -26,6 +30,11 @@ def token_type_refused() -> AppError:
     return unauthenticated("TOKEN_TYPE_REFUSED", "This kind of token is not accepted here.")
 
 
+def audience_refused() -> AppError:
+    """A genuine token that was made for another resource (RFC 8707)."""
+    return unauthenticated("TOKEN_AUDIENCE_REFUSED", "The token is for another resource.")
+
+
 def token_expired() -> AppError:
     """A genuine token after its `exp`."""
     return unauthenticated("TOKEN_EXPIRED", "The token has expired.")
@@ -34,6 +43,12 @@ def token_expired() -> AppError:
 def token_not_yet_valid() -> AppError:
     """A genuine token before its `nbf`, or issued in the future."""
     return unauthenticated("TOKEN_NOT_YET_VALID", "The token is not valid yet.")
+
+
+def issuer_down() -> AppError:
+    """Nobody can say whether a token counts: its issuer does not answer, or not in words that can be read."""
+    message = "The issuer of the token cannot be asked about it now."
+    return unavailable("ISSUER_DOWN", message, retry_after_s=_ISSUER_RETRY_S)
 
 
 def key_expired() -> AppError:

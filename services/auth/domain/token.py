@@ -4,7 +4,6 @@ No cryptography here. A token is parsed by one strict reader (RFC 8725 §3.10): 
 what gets verified and what gets believed.
 """
 
-import json
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from services.auth.domain.refusals import (
     token_type_refused,
 )
 from services.auth.domain.scopes import granted_scopes
+from services.auth.domain.strict_json import read_object
 
 MAX_CREDENTIAL_CHARS: Final = 8_192
 MAX_LEEWAY_S: Final = 120
@@ -151,21 +151,6 @@ def _decode(segment: str) -> bytes:
 
 def _read_object(content: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        return read_object(content)
+    except ValueError:
         raise credential_invalid() from None
-    if not isinstance(value, dict):
-        raise credential_invalid()
-    return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Two readers may disagree about which of two equal names counts (RFC 8725 §2.4, RFC 7519 §4).
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a name appears twice")
-    return members
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not JSON")

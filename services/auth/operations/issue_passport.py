@@ -5,14 +5,17 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from services.auth.domain.api_key import has_key_form
-from services.auth.domain.modes import AuthMode, Modes
+from services.auth.domain.modes import AuthMode, McpAuthMode, Modes
 from services.auth.domain.passport import Authenticated, Statement, check_audience
 from services.auth.domain.refusals import credential_invalid, credential_missing, kind_refused
 from services.auth.domain.token import MAX_CREDENTIAL_CHARS, parse_token
 from services.auth.operations.access_tokens import ACCESS_TOKEN_PREFIX, AccessTokens
 from services.auth.operations.check_api_key import CheckApiKey
+from services.auth.operations.check_foreign_token import CheckForeignToken
 from services.auth.operations.check_token import CheckToken
 from services.auth.ports import Clock, PassportKeys
+
+_Mode = AuthMode | McpAuthMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class IssuePassport:
     """Check a credential by the mode of the edge that presents it. `check_token`: if a mode needs it.
 
     `check_access_token` is there when we are an authorization server; its tokens count in every mode.
+    `check_foreign_token` is there when the mode `oauth` has an issuer of its own.
     """
 
     modes: Modes
@@ -48,6 +52,7 @@ class IssuePassport:
     passport_keys: PassportKeys
     clock: Clock
     check_access_token: AccessTokens | None = None
+    check_foreign_token: CheckForeignToken | None = None
 
     async def __call__(self, presented: Presented, audience: str, peer: str) -> Passport:
         """Answer with a passport for one backend. Raises AppError with the reasons of the contract."""
@@ -63,23 +68,33 @@ class IssuePassport:
         statement = Statement.about(who, audience, now_s, secrets.token_hex(16))
         return Passport(self.passport_keys.sign(statement.to_claims()), statement)
 
-    async def _who(self, presented: Presented, mode: AuthMode) -> Authenticated:
+    async def _who(self, presented: Presented, mode: _Mode) -> Authenticated:
         if presented.kind == "api_key":
             return await self._key(presented.secret, mode)
         # Told apart by form: one of our own tokens is never tried as another kind, nor another as it.
         if presented.secret.startswith(ACCESS_TOKEN_PREFIX) and self.check_access_token is not None:
             return await self.check_access_token(presented.secret, presented.resource)
+        if mode is McpAuthMode.OAUTH:
+            return await self._foreign_token(presented.secret)
         return await self._bearer(presented.secret, mode)
 
-    async def _key(self, secret: str, mode: AuthMode) -> Authenticated:
+    async def _key(self, secret: str, mode: _Mode) -> Authenticated:
         if not mode.takes_keys:
-            raise kind_refused("bearer tokens")
+            raise kind_refused(_taken(mode))
         who = await self.check_api_key(secret)
         if who is None:
             raise credential_invalid()
         return who
 
-    async def _bearer(self, secret: str, mode: AuthMode) -> Authenticated:
+    async def _foreign_token(self, secret: str) -> Authenticated:
+        if has_key_form(secret):
+            raise kind_refused(_taken(McpAuthMode.OAUTH))
+        if self.check_foreign_token is not None:
+            return await self.check_foreign_token(secret)
+        parse_token(secret)
+        raise kind_refused(_taken(McpAuthMode.OAUTH))
+
+    async def _bearer(self, secret: str, mode: _Mode) -> Authenticated:
         who = await self.check_api_key(secret) if mode.takes_keys else None
         if who is not None:
             return who
@@ -88,7 +103,11 @@ class IssuePassport:
         parse_token(secret)
         raise kind_refused("API keys")
 
-    async def _token(self, secret: str, check_token: CheckToken, mode: AuthMode) -> Authenticated:
+    async def _token(self, secret: str, check_token: CheckToken, mode: _Mode) -> Authenticated:
         if has_key_form(secret) and not mode.takes_keys:
-            raise kind_refused("bearer tokens")
+            raise kind_refused(_taken(mode))
         return await check_token(secret)
+
+
+def _taken(mode: _Mode) -> str:
+    return "OAuth access tokens" if mode is McpAuthMode.OAUTH else "bearer tokens"

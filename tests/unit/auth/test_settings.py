@@ -19,6 +19,12 @@ JWKS = {
     "AUTH_JWT_ISSUER": "https://issuer.example/",
     "AUTH_JWT_AUDIENCE": "mailwarden",
 }
+ISSUER = {
+    "MCP_AUTH_MODE": "oauth",
+    "MCP_OAUTH_INTROSPECTION_URL": "https://idp.example/introspect",
+    "MCP_OAUTH_ISSUER": "https://idp.example",
+    "MCP_RESOURCE_SERVER_URL": "https://mail.example/mcp",
+}
 NEEDED = {
     "DATABASE_URL": "postgresql://app:database-password@/auth",
     "TLS_CERT_FILE": "/c",
@@ -91,10 +97,48 @@ def test_with_nothing_set_keys_of_the_database_are_taken(environment: pytest.Mon
         ({"AUTH_JWT_SECRET_FILE": "/nowhere/secret"}, ["AUTH_JWT_SECRET_FILE", "cannot be read"]),
         ({"AUTH_MODE": "open"}, ["AUTH_MODE", "'api_key', 'jwt' or 'hybrid'"]),
         ({"AUTH_MODE": "oauth"}, ["AUTH_MODE"]),
+        ({"MCP_AUTH_MODE": "oauth"}, ["nobody to take tokens from", "OAUTH_LISTEN or MCP_OAUTH_INTROSP"]),
+        ({**ISSUER, "MCP_AUTH_MODE": "jwt", "AUTH_JWT_SECRET": SECRET}, ["set MCP_AUTH_MODE=oauth or unset"]),
+        ({"MCP_OAUTH_AUDIENCE": "x"}, ["MCP_OAUTH_AUDIENCE is set but", "set MCP_AUTH_MODE=oauth or unset"]),
+        ({"MCP_OAUTH_CLIENT_SECRET": SECRET}, ["MCP_OAUTH_CLIENT_SECRET is set but MCP_AUTH_MODE"]),
         (
-            {"MCP_AUTH_MODE": "oauth"},
-            ["MCP_AUTH_MODE", "not available", "set inherit, api_key, jwt or hybrid"],
+            {**ISSUER, "MCP_OAUTH_INTROSPECTION_URL": ""},
+            ["nobody to take tokens from", "MCP_OAUTH_ISSUER is set without MCP_OAUTH_INTROSPECTION_URL"],
         ),
+        (
+            {**ISSUER, "MCP_OAUTH_INTROSPECTION_URL": "http://idp.example/i"},
+            ["MCP_OAUTH_INTROSPECTION_URL must be https://"],
+        ),
+        (
+            {**ISSUER, "MCP_OAUTH_INTROSPECTION_URL": "https://me:secret-word@idp.example/i"},
+            ["MCP_OAUTH_INTROSPECTION_URL must be https:// without user name"],
+        ),
+        (
+            {
+                **ISSUER,
+                "MCP_OAUTH_INTROSPECTION_URL": "http://127.0.0.1/i",
+                "MAILWARDEN_ENV": "production",
+            },
+            ["MCP_OAUTH_INTROSPECTION_URL must be https://"],
+        ),
+        ({**ISSUER, "MCP_OAUTH_ISSUER": ""}, ["MCP_OAUTH_ISSUER is missing"]),
+        ({**ISSUER, "MCP_OAUTH_ISSUER": "https://idp.example/#x"}, ["MCP_OAUTH_ISSUER must be https://"]),
+        ({**ISSUER, "MCP_RESOURCE_SERVER_URL": ""}, ["MCP_RESOURCE_SERVER_URL is missing"]),
+        ({**ISSUER, "MCP_RESOURCE_SERVER_URL": "mail"}, ["MCP_RESOURCE_SERVER_URL must be https://"]),
+        ({**ISSUER, "MCP_OAUTH_CLIENT_ID": "us"}, ["is set without MCP_OAUTH_CLIENT_SECRET"]),
+        ({**ISSUER, "MCP_OAUTH_CLIENT_SECRET": SECRET}, ["is set without MCP_OAUTH_CLIENT_ID"]),
+        (
+            {
+                **ISSUER,
+                "MCP_OAUTH_CLIENT_ID": "us",
+                "MCP_OAUTH_CLIENT_SECRET": SECRET,
+                "MCP_OAUTH_CLIENT_SECRET_FILE": "/nowhere",
+            },
+            ["MCP_OAUTH_CLIENT_SECRET and MCP_OAUTH_CLIENT_SECRET_FILE are both set"],
+        ),
+        ({**ISSUER, "MCP_OAUTH_TIMEOUT_SECONDS": "0"}, ["MCP_OAUTH_TIMEOUT_SECONDS"]),
+        ({**ISSUER, "MCP_OAUTH_TIMEOUT_SECONDS": "31"}, ["MCP_OAUTH_TIMEOUT_SECONDS"]),
+        ({**ISSUER, "MCP_OAUTH_TEAM_ID": "default"}, ["MCP_OAUTH_TEAM_ID"]),
         ({"AUTH_JWT_LEEWAY_S": "121"}, ["AUTH_JWT_LEEWAY_S", "120"]),
         ({"AUTH_JWT_LEEWAY_S": "-1"}, ["AUTH_JWT_LEEWAY_S", "0"]),
         ({"AUTH_JWT_LEEWAY_S": "nan"}, ["AUTH_JWT_LEEWAY_S"]),
@@ -210,3 +254,28 @@ def test_migrations_need_neither_certificates_nor_keys(environment: pytest.Monke
     for name, value in values.items():
         environment.setenv(name, value)
     assert read_settings(MigrationSettings).database_owner_url == "postgresql://o@/d"
+
+
+def test_tokens_of_another_issuer_are_for_the_mcp_edge_unless_said_otherwise(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    """The audience is what clients ask for: the canonical address of MCP (RFC 8707)."""
+    read = settings(environment, **{**ISSUER, "MCP_RESOURCE_SERVER_URL": "https://mail.example/mcp/"})
+    assert read.mcp_auth_mode is McpAuthMode.OAUTH
+    assert read.introspection_rules.audience == "https://mail.example/mcp"
+    assert read.introspection_rules.issuer == "https://idp.example"
+    assert read.mcp_oauth_timeout_seconds == 8
+    assert describe(read)["introspection"] is True
+    named = settings(environment, **ISSUER, MCP_OAUTH_AUDIENCE="urn:mail")
+    assert named.introspection_rules.audience == "urn:mail"
+
+
+def test_the_secret_that_an_issuer_knows_us_by_comes_from_a_file(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And shows in no repr."""
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+    read = settings(environment, **ISSUER, MCP_OAUTH_CLIENT_ID="us", MCP_OAUTH_CLIENT_SECRET_FILE=str(file))
+    assert read.introspection_secret == SECRET
+    assert SECRET not in repr(read)
