@@ -20,6 +20,14 @@ RandomBytes = Callable[[int], bytes]
 """Gives that many unpredictable bytes."""
 
 
+class OperatorKeys(Protocol):
+    """The API keys that the operator put into the environment."""
+
+    def find(self, key_hash: bytes) -> str | None:
+        """Give the id of the key with this hash."""
+        ...
+
+
 class Keys(Protocol):
     """Where API keys are kept."""
 

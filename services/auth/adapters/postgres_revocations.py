@@ -10,7 +10,9 @@ import psycopg
 import sqlalchemy as sa
 
 from services.auth.adapters.postgres_teams import ACROSS_TEAMS_SETTING
+from services.auth.audit_ports import AuditLog
 from services.auth.domain.revocation import CaughtUp, Revocation
+from services.common.audit import audit_event
 from services.common.database import Database
 from services.common.errors import AppError
 from services.common.revocations import REMEMBERED_S
@@ -20,6 +22,13 @@ CHANNEL: Final = "mailwarden_revocations"
 _READ: Final = sa.text("""
     SELECT id, subject, revoked_at FROM revocations
     WHERE id > :cursor AND revoked_at > clock_timestamp() - CAST(:remembered AS interval) ORDER BY id
+""")
+_ADD: Final = sa.text("""
+    INSERT INTO revocations (team_id, subject) SELECT :team_id, :subject
+    WHERE NOT EXISTS (
+        SELECT 1 FROM revocations
+        WHERE subject = :subject AND revoked_at > clock_timestamp() - interval '5 s'
+    )
 """)
 _LAST: Final = sa.text("SELECT coalesce(max(id), 0) FROM revocations")
 _REMEMBERED: Final = timedelta(seconds=REMEMBERED_S)
@@ -79,6 +88,14 @@ class PostgresRevocations:
             found = await connection.execute(_READ, {"cursor": cursor, "remembered": _REMEMBERED})
             rows = [Revocation(*row) for row in found]
         return rows, max(last, rows[-1].cursor) if rows else last
+
+    async def add(self, audit: AuditLog, team_id: str, subject: str) -> None:
+        """Revoke a subject of a team and record it, unless another replica has done so this moment."""
+        async with self._database.team(team_id) as connection:
+            added = await connection.execute(_ADD, {"team_id": team_id, "subject": subject})
+            if added.rowcount:
+                event = audit_event("secret.removed", resource=subject, team_id=team_id)
+                await audit.record(connection, event)
 
     def _wake(self) -> None:
         for woken in self._watchers:

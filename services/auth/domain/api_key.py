@@ -115,10 +115,19 @@ class EnvironmentKeys:
     def __init__(self, secrets: tuple[str, ...]) -> None:
         self._hashes = tuple(hash_of(secret) for secret in secrets)
 
+    @property
+    def ids(self) -> frozenset[str]:
+        """Ids of all of them."""
+        return frozenset(_environment_id(known) for known in self._hashes)
+
     def find(self, key_hash: bytes) -> str | None:
         """Give the id of the key with this hash. Compares with every key, whatever matches first."""
         found: str | None = None
         for known in self._hashes:
             if compare_digest(known, key_hash):
-                found = f"env:{known.hex()[:8]}"
+                found = _environment_id(known)
         return found
+
+
+def _environment_id(key_hash: bytes) -> str:
+    return f"env:{key_hash.hex()[:8]}"

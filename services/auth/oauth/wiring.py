@@ -2,7 +2,7 @@
 
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Container
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -57,7 +57,7 @@ class Parts:
     check_api_key: CheckApiKey
     notes: RefusalNotes
     grants: PostgresGrants
-    environment_ids: frozenset[str]
+    environment_ids: Container[str]
     keys_at: Callable[[str], ClosableKeys]
 
 

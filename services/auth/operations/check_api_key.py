@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from hmac import compare_digest
 
-from services.auth.domain.api_key import ApiKey, EnvironmentKeys, has_key_form, hash_of, key_root
+from services.auth.domain.api_key import ApiKey, has_key_form, hash_of, key_root
 from services.auth.domain.passport import Authenticated
 from services.auth.domain.scopes import MAIL_SCOPES
 from services.auth.domain.team import DEFAULT_TEAM_ID
-from services.auth.ports import Clock, Keys, Teams
+from services.auth.ports import Clock, Keys, OperatorKeys, Teams
 from services.common.errors import AppError
 from services.common.identity import Caller, team_root
 from services.common.telemetry import get_logger
@@ -19,7 +19,7 @@ _NOBODY = bytes(32)
 class CheckApiKey:
     """Try a credential as an API key: the keys of the environment, then those of the database."""
 
-    environment: EnvironmentKeys
+    environment: OperatorKeys
     keys: Keys
     teams: Teams
     clock: Clock

@@ -1,5 +1,6 @@
 """API keys as clients and as a way to sign in: whom a key names, by its secret or by its id."""
 
+from collections.abc import Container
 from typing import Final
 
 import sqlalchemy as sa
@@ -29,7 +30,7 @@ class KeyHolders:
         check: CheckApiKey,
         database: Database,
         teams: Teams,
-        environment_ids: frozenset[str],
+        environment_ids: Container[str],
         clock: Clock,
     ) -> None:
         self._check = check
