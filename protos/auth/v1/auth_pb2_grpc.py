@@ -63,7 +63,8 @@ class AuthServiceServicer(object):
 
     def IssuePassport(self, request, context):
         """Checks a credential and answers with a passport of at most 60 seconds. Which kinds of
-        credential are accepted depends on the calling edge (`AUTH_MODE`; `MCP_AUTH_MODE` for edge_mcp).
+        credential are accepted depends on the calling edge (`AUTH_MODE`; `MCP_AUTH_MODE` for edge_mcp). A
+        token of another issuer is asked about anew each time.
 
         Errors: UNAUTHENTICATED CREDENTIAL_MISSING, CREDENTIAL_INVALID, TOKEN_EXPIRED,
         TOKEN_NOT_YET_VALID, TOKEN_TYPE_REFUSED, TOKEN_AUDIENCE_REFUSED, CREDENTIAL_KIND_REFUSED,
