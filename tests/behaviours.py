@@ -65,8 +65,16 @@ PROMISES: Final = (
         "revocation.second",
         "A revoked credential, and all that was issued from it, stops working in under a second.",
         REVOCATION,
-        gap="Keys cannot be revoked by a caller yet; until then a passport lasts its 60 seconds.",
     ),
+    Promise(
+        "revocation.grants", "What a person allowed, they and their team can take back at any time.", REVOCATION
+    ),
+    Promise(
+        "revocation.replay",
+        "A code or refresh token counts once; shown again, it ends all that came of it.",
+        REVOCATION,
+    ),
+    Promise("rights.redirects", "No answer goes to a place that its client did not name before.", RIGHTS),
     Promise("secrets.sealed", "A sealed secret opens for its team and its key alone.", SECRETS),
     Promise("secrets.at-rest", "No database holds a key, a token or a grant in the clear.", SECRETS),
     Promise("secrets.logs", "No log line holds a credential, wherever it came in.", SECRETS),

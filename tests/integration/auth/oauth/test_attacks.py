@@ -25,6 +25,7 @@ STOLEN = [
 ]
 
 
+@pytest.mark.promise("rights.redirects")
 @pytest.mark.parametrize("uri", STOLEN)
 async def test_no_answer_goes_where_the_client_is_not(world: World, uri: str) -> None:
     """An open redirector is refused with a page (RFC 9700 §4.11)."""
@@ -139,6 +140,14 @@ async def test_bodies_of_every_shape_get_a_typed_error(world: World, path: str, 
         {"redirect_uris": ["data:text/html,x"]},
         {"redirect_uris": ["https://a.example/#x"]},
         {"redirect_uris": ["https://u:p@a.example/"]},
+        {"redirect_uris": ["https://a.example/?code=x"]},
+        {"redirect_uris": ["https://a.example/?iss=https%3A%2F%2Fevil.example"]},
+        {"redirect_uris": ["https://a.example;script-src/"]},
+        {"redirect_uris": ["https://a%2eexample/"]},
+        {"redirect_uris": ["https://a.example:/"]},
+        {"redirect_uris": ["https://\u0430.example/"]},
+        {"redirect_uris": ["https:///a.example"]},
+        {"redirect_uris": ["http://[::1%25eth0]/"]},
         {"redirect_uris": [f"https://a.example/{n}" for n in range(11)]},
         {"redirect_uris": [1]},
         {"redirect_uris": "https://a.example/"},
@@ -237,6 +246,8 @@ async def test_keys_get_tokens_and_tokens_get_nothing(world: World) -> None:
         ({"client_id": other.id}, "invalid_client"),
         ({"expires_in": "299"}, "invalid_request"),
         ({"expires_in": "86401"}, "invalid_request"),
+        ({"expires_in": "0000036009999999"}, "invalid_request"),
+        ({"expires_in": "3600.0"}, "invalid_request"),
         ({"scope": "unsubscribe:execute"}, "invalid_scope"),
         ({"scope": "team:admin"}, "invalid_scope"),
     ):

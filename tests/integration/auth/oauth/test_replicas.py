@@ -95,6 +95,7 @@ async def replicas(databases: Databases, tmp_path_factory: pytest.TempPathFactor
         yield Replicas(running[0], running[1], world, urls)
 
 
+@pytest.mark.promise("revocation.replay")
 async def test_of_twenty_who_show_one_code_one_gets_tokens_and_they_are_void(replicas: Replicas) -> None:
     """On two processes at once. Nineteen replays end the grant, so nobody keeps anything."""
     world = replicas.world
@@ -122,6 +123,7 @@ async def test_of_twenty_who_show_one_code_one_gets_tokens_and_they_are_void(rep
     assert issued == [(1,)]
 
 
+@pytest.mark.promise("revocation.replay")
 async def test_of_twenty_who_show_one_refresh_token_no_two_families_live(replicas: Replicas) -> None:
     """One successor at most, and it is void: whoever owned the token and whoever stole it are both out."""
     world = replicas.world
@@ -347,6 +349,7 @@ class Member:
         return await reason_of(self.ask(rpc, request))
 
 
+@pytest.mark.promise("revocation.grants")
 async def test_a_team_sees_who_holds_what_and_takes_it_back(replicas: Replicas) -> None:
     """Which client, by whom, since when, last used when; another team's grants are not found."""
     client, key, tokens = await replicas.granted()
