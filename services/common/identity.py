@@ -8,6 +8,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -142,11 +143,19 @@ class Revoked(Protocol):
         """Whether a right of these roots, given at that unix time, was taken back since."""
         ...
 
+    def watched(self, roots: frozenset[str], lost: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `lost` when one of these roots is revoked while the block runs."""
+        ...
+
 
 class _NothingRevoked:
     def voids(self, roots: Iterable[str], issued_at: float) -> bool:
         del roots, issued_at
         return False
+
+    def watched(self, roots: frozenset[str], lost: Callable[[], None]) -> AbstractContextManager[None]:
+        del roots, lost
+        return nullcontext()
 
 
 NOTHING_REVOKED: Final[Revoked] = _NothingRevoked()
@@ -200,6 +209,10 @@ class PassportVerifier:
             raise _invalid_passport()
         self.check_standing(known.caller, known.issued_at)
         return known.caller
+
+    def watched(self, caller: Caller, lost: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `lost` when what the caller's right hangs on is revoked while the block runs."""
+        return self._revoked.watched(caller.roots, lost)
 
     def check_standing(self, caller: Caller, since: float) -> None:
         """Raise UNAUTHENTICATED PASSPORT_REVOKED when what the caller's right hangs on was revoked since."""

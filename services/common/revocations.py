@@ -9,7 +9,7 @@ import contextlib
 import random
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,10 +50,21 @@ class RevokedSubjects:
         self._known: OrderedDict[str, _Revocation] = OrderedDict()
         self._all_until = float("-inf")
         self._listeners: list[Callable[[], None]] = []
+        self._watched: dict[object, tuple[frozenset[str], Callable[[], None]]] = {}
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call this after every revocation."""
         self._listeners.append(listener)
+
+    @contextlib.contextmanager
+    def watched(self, roots: frozenset[str], lost: Callable[[], None]) -> Iterator[None]:
+        """Call `lost` when one of these roots is revoked while the block runs."""
+        mark = object()
+        self._watched[mark] = roots, lost
+        try:
+            yield
+        finally:
+            del self._watched[mark]
 
     def add(self, subject: str, revoked_at: float) -> None:
         """Take note of a revocation at a unix time."""
@@ -64,6 +75,9 @@ class RevokedSubjects:
         self._forget()
         for listener in self._listeners:
             listener()
+        for roots, lost in list(self._watched.values()):
+            if subject in roots:
+                lost()
 
     def voids(self, roots: Iterable[str], issued_at: float) -> bool:
         """Whether a right of these roots, given at that unix time, was taken back since."""
