@@ -66,8 +66,12 @@ PROMISES: Final = (
         "A revoked credential, and all that was issued from it, stops working in under a second.",
         REVOCATION,
     ),
+    Promise("revocation.in-flight", "A call that was admitted before ends; the next is refused.", REVOCATION),
+    Promise("revocation.streams", "An open stream ends with the credential that opened it.", REVOCATION),
     Promise(
-        "revocation.grants", "What a person allowed, they and their team can take back at any time.", REVOCATION
+        "revocation.grants",
+        "What a person allowed, they and their team can take back at any time.",
+        REVOCATION,
     ),
     Promise(
         "revocation.replay",
@@ -91,12 +95,7 @@ PROMISES: Final = (
     Promise("once.mailto", "An unsubscribe mail has one recipient and no injected header.", ONCE),
     Promise("once.verified", "Only 48 hours of silence make an unsubscribe verified.", ONCE),
     Promise("once.quota", "Calls keep to Google's quota, people before scans.", ONCE),
-    Promise(
-        "once.audit",
-        "No mailbox changes without an audit event.",
-        ONCE,
-        gap="The audit log comes with team management; the unsubscribe ledger records attempts today.",
-    ),
+    Promise("once.audit", "No mailbox changes without an audit event.", ONCE),
     Promise("quiet.dry-run", "A dry run sends nothing and changes nothing.", QUIET),
     Promise("quiet.unqualified", "What does not qualify is not contacted.", QUIET),
     Promise("quiet.redirects", "A GET is never an unsubscribe and a redirect never a success.", QUIET),

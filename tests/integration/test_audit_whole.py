@@ -95,6 +95,7 @@ async def caller(system: RunningSystem) -> AsyncIterator[Caller]:
     await channel.close()
 
 
+@pytest.mark.promise("once.audit")
 async def test_every_mutation_leaves_exactly_one_event(caller: Caller) -> None:
     """Of teams and keys by operator and by REST, of mail through the outbox."""
     await scanned(caller)

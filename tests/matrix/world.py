@@ -138,9 +138,13 @@ class World:
         await self._scan()
         await self._task()
 
+    async def spare_team(self, name: str) -> str:
+        """Make a team without a mailbox."""
+        return (await self.operator.CreateTeam(auth_pb2.CreateTeamRequest(name=name))).team.id
+
     async def spare_grant(self) -> str:
         """Make a grant of ours that nobody needs, as if a person had agreed to it."""
-        connection, grant_id = await self._database("mailwarden_auth"), str(uuid.uuid4())
+        connection, grant_id = await self.database("mailwarden_auth"), str(uuid.uuid4())
         await connection.execute(
             "INSERT INTO oauth_grants (id, team_id, client_id, client_name, principal, scopes, resource,"
             " created_at, expires_at) VALUES (%s, %s, %s, 'Matrix', %s, '{mail:scan}', 'https://mail.example',"
@@ -180,7 +184,7 @@ class World:
 
     async def prepare(self, scopes: frozenset[str]) -> None:
         """Make what the callers need, so that making it is not taken for what a call has changed."""
-        connection = await self._database("mailwarden_auth")
+        connection = await self.database("mailwarden_auth")
         spent = "label IN ('made', 'spare') AND revoked_at IS NULL"  # the plan allows 50 keys
         await connection.execute(f"UPDATE api_keys SET revoked_at = now() WHERE {spent}")  # type: ignore[arg-type]
         await self.without(scopes)
@@ -235,7 +239,7 @@ class World:
 
     async def quiet(self) -> None:
         """Wait until nothing is at work that an allowed call has started."""
-        connection = await self._database("mailwarden_mail")
+        connection = await self.database("mailwarden_mail")
         query = "SELECT count(*) FROM operations WHERE state NOT IN ('succeeded', 'failed', 'cancelled')"
         async with asyncio.timeout(60):
             while (await (await connection.execute(query)).fetchone()) != (0,):
@@ -286,7 +290,7 @@ class World:
         self.task_id = task["id"]
 
     async def _expire(self, key_id: str) -> None:
-        connection = await self._database("mailwarden_auth")
+        connection = await self.database("mailwarden_auth")
         past = "created_at = now() - interval '2 days', expires_at = now() - interval '1 day'"
         await connection.execute(f"UPDATE api_keys SET {past} WHERE id = %s", (key_id,))  # type: ignore[arg-type]
 
@@ -317,7 +321,8 @@ class World:
             while (await by_grpc(wire, method, request, {PASSPORT_KEY: passport})).reason == "OK":
                 await asyncio.sleep(0.02)
 
-    async def _database(self, name: str) -> psycopg.AsyncConnection[Any]:
+    async def database(self, name: str) -> psycopg.AsyncConnection[Any]:
+        """A connection of somebody who is above row-level security."""
         if name not in self._databases:
             folder = DataFolder.prepare(self.system.data_dir)
             password = Credentials(folder.secrets / "database.json").passwords()["postgres"]
@@ -326,7 +331,7 @@ class World:
         return self._databases[name]
 
     async def _tables(self, database: str) -> dict[str, str]:
-        connection = await self._database(database)
+        connection = await self.database(database)
         query = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
         names = [name for (name,) in await (await connection.execute(query)).fetchall()]
         names = [name for name in names if not name.startswith(_NOT_STATE)]
