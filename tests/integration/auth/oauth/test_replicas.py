@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc
+from services.common.audit_notes import RefusalNotes
 from services.common.context import Call, entered
 from services.common.database import Database
 from services.common.errors import AppError
@@ -20,7 +21,7 @@ from services.common.passport_keys import PassportKeys
 from services.common.passports import Credential, PassportBroker
 from services.common.revocations import RevokedSubjects, following_revocations
 from tests.integration.auth.oauth.test_process import free_port
-from tests.integration.auth.oauth.world import RESOURCE, Answer, Key, World
+from tests.integration.auth.oauth.world import RESOURCE, Answer, BreakableAudit, Key, World
 from tests.integration.auth.processes import RunningAuth, running_auth
 from tests.postgres import Databases
 
@@ -91,7 +92,8 @@ async def replicas(databases: Databases, tmp_path_factory: pytest.TempPathFactor
         jar = aiohttp.DummyCookieJar()
         session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=jar))
         admin_url = databases.admin_url.replace("/postgres?", f"/{databases.auth.name}?")
-        world = World(urls[0], None, database, admin_url, session)  # type: ignore[arg-type]
+        audit = BreakableAudit(database)
+        world = World(urls[0], None, database, admin_url, session, audit, RefusalNotes(audit.append))  # type: ignore[arg-type]
         yield Replicas(running[0], running[1], world, urls)
 
 

@@ -4,7 +4,7 @@ import contextlib
 import re
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html import unescape
@@ -16,6 +16,7 @@ from uuid import uuid4
 import aiohttp
 import psycopg
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.adapters.audit_postgres import PostgresAudit
 from services.auth.adapters.jwks_issuer import JwksIssuer
@@ -28,8 +29,10 @@ from services.auth.oauth.domain.pkce import challenge_of
 from services.auth.oauth.settings import OAuthSettings
 from services.auth.oauth.wiring import OAuth, Parts, oauth_built, oauth_serving
 from services.auth.operations.check_api_key import CheckApiKey
+from services.common.audit import AuditEvent
 from services.common.audit_notes import RefusalNotes
 from services.common.database import Database
+from services.common.errors import unavailable
 from tests.postgres import Databases
 
 RESOURCE = "https://mail.example/mcp"
@@ -78,6 +81,24 @@ class Answer:
         return unescape(found[1])
 
 
+class BreakableAudit(PostgresAudit):
+    """The real audit log, which can be told to fail where it is about to record."""
+
+    is_broken = False
+
+    async def record(self, connection: AsyncConnection, *events: AuditEvent) -> int:
+        self._fail()
+        return await super().record(connection, *events)
+
+    async def append(self, events: Sequence[AuditEvent]) -> int:
+        self._fail()
+        return await super().append(events)
+
+    def _fail(self) -> None:
+        if self.is_broken:
+            raise unavailable("DATABASE_DOWN", "The database does not answer.")
+
+
 @dataclass(slots=True)
 class World:
     """The server and ways to use it."""
@@ -87,6 +108,8 @@ class World:
     database: Database
     admin_url: str
     session: aiohttp.ClientSession
+    audit: BreakableAudit
+    notes: RefusalNotes
     cookies: dict[str, str] = field(default_factory=dict)
 
     async def call(self, method: str, path: str, **options: Any) -> Answer:
@@ -224,7 +247,7 @@ async def running_world(databases: Databases, folder: Path, **settings: str) -> 
         }  # type: ignore[arg-type]
     )
     database = Database(databases.auth.app_url, pool_size=8)
-    audit = PostgresAudit(database)
+    audit = BreakableAudit(database)
     teams = PostgresTeams(database, audit)
     check = CheckApiKey(EnvironmentKeys(()), PostgresKeys(database), teams, lambda: datetime.now(UTC))
 
@@ -239,5 +262,5 @@ async def running_world(databases: Databases, folder: Path, **settings: str) -> 
         oauth_serving(oauth, "127.0.0.1", port, 0.1),
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
     ):
-        yield World(issuer, oauth, database, admin_url, session)
+        yield World(issuer, oauth, database, admin_url, session, audit, notes)
     await database.close()
