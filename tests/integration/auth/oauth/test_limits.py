@@ -1,11 +1,12 @@
 """How often one address may come: each route has a bound, refusals are told and recorded."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from tests.integration.auth.oauth.test_recorded import SYSTEM, end_of_system, rows_of
+from tests.integration.auth.oauth.test_recorded import SYSTEM, Row, end_of_system, rows_of
 from tests.integration.auth.oauth.world import REDIRECT, Answer, World, running_world
 from tests.postgres import Databases
 from tests.valkey import running_valkey, url_of
@@ -61,6 +62,7 @@ async def test_an_address_is_refused_after_its_bound_and_others_are_not(bounded:
 
 async def test_what_is_asked_of_one_route_does_not_count_at_another(bounded: World) -> None:
     """Who polls for tokens keeps nobody behind the same address from signing in."""
+    form = {"grant_type": "password", "client_id": "x"}
     for _ in range(BOUND + 1):
         last = await bounded.call(
             "POST", "/oauth/token", data={"grant_type": "password", "client_id": "x"}, headers=of("::7")
@@ -115,7 +117,11 @@ async def test_a_limit_that_was_hit_is_recorded_once_a_minute_without_the_addres
     for _ in range(BOUND + 5):
         last = await bounded.call("GET", "/oauth/jwks.json", headers=of("203.0.113.13"))
     assert last.status == 429
-    rows = [row for row in await rows_of(bounded, SYSTEM, before) if row.action == "limit.hit"]
+    rows: list[Row] = []
+    async with asyncio.timeout(5):  # told beside the answer, which does not wait for it
+        while not rows:
+            await asyncio.sleep(0.01)
+            rows = [row for row in await rows_of(bounded, SYSTEM, before) if row.action == "limit.hit"]
     assert [(row.outcome, row.reason, row.facts) for row in rows] == [
         ("denied", "RATE_LIMIT_EXCEEDED", {"limit": "address"})
     ]
