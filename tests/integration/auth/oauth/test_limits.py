@@ -64,9 +64,7 @@ async def test_what_is_asked_of_one_route_does_not_count_at_another(bounded: Wor
     """Who polls for tokens keeps nobody behind the same address from signing in."""
     form = {"grant_type": "password", "client_id": "x"}
     for _ in range(BOUND + 1):
-        last = await bounded.call(
-            "POST", "/oauth/token", data={"grant_type": "password", "client_id": "x"}, headers=of("::7")
-        )
+        last = await bounded.call("POST", "/oauth/token", data=form, headers=of("::7"))
     assert last.status == 429
     assert last.json["error"] == "temporarily_unavailable"
     assert (await bounded.call("GET", "/oauth/authorize", headers=of("::7"))).status == 400
