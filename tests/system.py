@@ -17,6 +17,7 @@ _LEASH: Final = ROOT / "services" / "cli" / "leash.py"
 _START_S: Final = 90.0
 _STOP_S: Final = 60.0
 _POLL_S: Final = 0.05
+_PORTS: Final = ("rest", "mcp", "a2a", "a2a-grpc", "oauth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class RunningSystem:
     mcp: str
     a2a: str
     a2a_grpc: str
+    oauth: str
     sandbox: str
     senders: str
     api_key: str
@@ -98,7 +100,7 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     spec = json.dumps({"parent": os.getpid(), "signal": int(signal.SIGTERM)})
     leash = (sys.executable, "-I", "-S", str(_LEASH), spec)
-    ports = [part for name in ("rest", "mcp", "a2a", "a2a-grpc") for part in (f"--{name}-port", "0")]
+    ports = [part for name in _PORTS for part in (f"--{name}-port", "0")]
     files = ("--ready-file", str(ready_file), "--data-dir", str(folder / "data"))
     return subprocess.Popen(
         [*leash, sys.executable, "-m", "services.cli", "up", *files, *ports, *arguments],
@@ -122,7 +124,7 @@ def _await_ready(process: subprocess.Popen[bytes], ready_file: Path, output: Pat
 
 
 def _system(folder: Path, process: subprocess.Popen[bytes], content: Mapping[str, Any]) -> RunningSystem:
-    names = ("rest", "mcp", "a2a", "a2a_grpc", "sandbox", "senders", "api_key")
+    names = ("rest", "mcp", "a2a", "a2a_grpc", "oauth", "sandbox", "senders", "api_key")
     return RunningSystem(
         **{name: content[name] for name in names},
         data_dir=folder / "data",

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from services.cli.failure import Failure
 from services.cli.grant_commands import add_clients, add_grants
-from services.cli.plan import Ports
+from services.cli.ports import Ports
 from services.cli.secrets_commands import add_secrets
 from services.cli.team_commands import add_keys, add_team
 
@@ -65,6 +65,7 @@ def _add_up(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-
     parser.add_argument("--mcp-port", type=_port, default=ports.mcp, help="default: %(default)s")
     parser.add_argument("--a2a-port", type=_port, default=ports.a2a, help="default: %(default)s")
     parser.add_argument("--a2a-grpc-port", type=_port, default=ports.a2a_grpc, help="default: %(default)s")
+    parser.add_argument("--oauth-port", type=_port, default=ports.oauth, help="default: %(default)s")
     parser.add_argument(
         "--no-sandbox", action="store_true", help="use the real Google; import your mailbox then"
     )
@@ -138,7 +139,13 @@ async def _up(options: argparse.Namespace) -> int:
     plan = Plan(
         folder=DataFolder.prepare(options.data_dir),
         inherited=inherited_environment(),
-        ports=Ports(options.rest_port, options.mcp_port, options.a2a_port, options.a2a_grpc_port),
+        ports=Ports(
+            options.rest_port,
+            options.mcp_port,
+            options.a2a_port,
+            options.a2a_grpc_port,
+            options.oauth_port,
+        ),
         has_sandbox=not options.no_sandbox,
         corpus=options.corpus,
         database_url=cli_settings().database_url,

@@ -12,16 +12,22 @@ import services
 
 ROOT: Final = Path(services.__path__[0]).parent
 
-_EDGE: Final = ("REDIS_URL", "TRUSTED_PROXIES", "RATE_LIMIT_", "MAX_STREAMS_PER_CREDENTIAL")
+_COUNTING: Final = ("REDIS_URL", "TRUSTED_PROXIES", "RATE_LIMIT_")
+_EDGE: Final = (*_COUNTING, "MAX_STREAMS_PER_CREDENTIAL", "OAUTH_ISSUER")
 
 OWNERS: Final[Mapping[str, tuple[str, ...]]] = {
-    "auth": ("AUTH_", "AGENT_API_KEY", "MCP_AUTH_MODE", "MCP_OAUTH_", "MCP_RESOURCE_SERVER_URL", "PASSPORT_"),
+    "auth": (
+        "AUTH_", "AGENT_API_KEY", "MCP_AUTH_MODE", "MCP_OAUTH_", "MCP_RESOURCE_SERVER_URL", "OAUTH_", "OIDC_",
+        "PASSPORT_", *_COUNTING,
+    ),
     "mail_core": (
         "GOOGLE_", "GMAIL_", "SCAN_", "TRIAGE_", "LABEL_", "EGRESS_", "MASTER_KEY_", "STRANDS_",
         "UNSUBSCRIBE_", "WORKER_",
     ),
     "edge_rest": _EDGE,
-    "edge_mcp": (*_EDGE, "MCP_ENABLE_MUTATION_TOOLS", "MCP_ALLOWED_", "MCP_RESOURCE_SERVER_URL"),
+    "edge_mcp": (
+        *_EDGE, "MCP_ENABLE_MUTATION_TOOLS", "MCP_ALLOWED_", "MCP_RESOURCE_SERVER_URL", "MCP_OAUTH_ISSUER",
+    ),
     "edge_a2a": (*_EDGE, "A2A_"),
     "sandbox": ("SANDBOX_",),
 }  # fmt: skip
@@ -31,6 +37,7 @@ _OURS: Final = frozenset(
     {
         "DATABASE_URL", "DATABASE_OWNER_URL", "AUTH_ADDRESS", "MAIL_CORE_ADDRESS", "LISTEN", "SENDERS_LISTEN",
         "A2A_GRPC_LISTEN", "READY_FILE", "PUBLIC_URL", "TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE",
+        "OAUTH_LISTEN", "OAUTH_RESOURCES", "OAUTH_KEY_FILE",
         "MAKEFLAGS", "MAKELEVEL", "MFLAGS",
     }
 )  # fmt: skip

@@ -7,12 +7,14 @@ from typing import Final
 
 from services.cli.environment import environment_of
 from services.cli.folder import DataFolder
+from services.cli.ports import HOST, Ports
 from services.cli.programs import Program, announced_in, python
 from services.cli.provisioning import Database
 from services.common.master_keys import new_master_key_line
 
-HOST: Final = "127.0.0.1"
 EDGES: Final = ("edge_rest", "edge_mcp", "edge_a2a")
+_RESOURCES: Final = ("edge_mcp", "edge_rest", "edge_a2a")
+"""Whom tokens are for. MCP comes first: it is meant where a client does not say."""
 STOP_ORDER: Final = (EDGES, ("mail_core", "auth"), ("sandbox",), ("postgres",))
 _DRAIN_S: Final = 10.0
 _LEAVING_S: Final = 5.0
@@ -20,25 +22,31 @@ _LOOPBACK: Final = "127.0.0.0/8"
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
-    """Ports of the edges on loopback. 0 takes any free one."""
-
-    rest: int = 8000
-    mcp: int = 8001
-    a2a: int = 8002
-    a2a_grpc: int = 8003
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """One system to run."""
+    """One system to run. Processes are told of ports, so none of them may be 0 by then."""
 
     folder: DataFolder
     inherited: Mapping[str, str] = field(repr=False)
-    ports: Ports = Ports()
+    ports: Ports = field(default_factory=Ports)
     has_sandbox: bool = True
     corpus: Path | None = None
     database_url: str = field(default="", repr=False)
+
+    @property
+    def issuer(self) -> str:
+        """The authorization server, as clients know it. A person may put a name of their own before it."""
+        return self.inherited.get("OAUTH_ISSUER") or f"http://{HOST}:{self.ports.oauth}"
+
+    def resource(self, edge: str) -> str:
+        """An edge, as clients know it and as tokens name it."""
+        match edge:
+            case "edge_mcp":
+                named = self.inherited.get("MCP_RESOURCE_SERVER_URL")
+                return named or f"http://{HOST}:{self.ports.mcp}/mcp"
+            case "edge_rest":
+                return f"http://{HOST}:{self.ports.rest}"
+            case _:
+                return f"http://{HOST}:{self.ports.a2a}"
 
     def sandbox(self) -> Program:
         """The local Google and the senders' hosts."""
@@ -53,8 +61,15 @@ class Plan:
             "LISTEN": f"{HOST}:0",
             "DATABASE_URL": database.app_url,
             "PASSPORT_KEY_FILE": str(self.folder.secrets / "passport.pem"),
+            "OAUTH_LISTEN": f"{HOST}:{self.ports.oauth}",
+            "OAUTH_ISSUER": self.issuer,
+            "OAUTH_RESOURCES": ",".join(
+                self.resource(edge) for edge in ("edge_mcp", "edge_rest", "edge_a2a")
+            ),
+            "OAUTH_KEY_FILE": str(self.folder.secrets / "oauth.pem"),
+            "MCP_RESOURCE_SERVER_URL": self.resource("edge_mcp"),
         }
-        return self._service("auth", settings, {"LISTEN": "grpc"})
+        return self._service("auth", settings, {"LISTEN": "grpc", "OAUTH_LISTEN": "oauth"})
 
     def mail_core(self, database: Database, auth_address: str, google: str) -> Program:
         """The service that owns mail. `google` is the sandbox's URL; empty for the real one."""
@@ -77,6 +92,8 @@ class Plan:
     def edge(self, name: str, auth_address: str, mail_core_address: str) -> Program:
         """One of the three edges."""
         backends = {"AUTH_ADDRESS": auth_address, "MAIL_CORE_ADDRESS": mail_core_address}
+        resource = "MCP_RESOURCE_SERVER_URL" if name == "edge_mcp" else "PUBLIC_URL"
+        published = {"OAUTH_ISSUER": self.issuer, resource: self.resource(name)}
         port, key = {
             "edge_rest": (self.ports.rest, "http"),
             "edge_mcp": (self.ports.mcp, "mcp"),
@@ -86,7 +103,7 @@ class Plan:
         if name == "edge_a2a":
             listens["A2A_GRPC_LISTEN"] = f"{HOST}:{self.ports.a2a_grpc}"
             pins["A2A_GRPC_LISTEN"] = "a2a_grpc"
-        return self._service(name, backends | listens, pins)
+        return self._service(name, backends | published | listens, pins)
 
     def migration(self, service: str, database: Database) -> Program:
         """The schema changes of one service, run as the owner of its schema."""

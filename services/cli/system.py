@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -15,7 +14,8 @@ import aiohttp
 from services.cli.admin import Operator, PersonalAgentFiles
 from services.cli.certificates import CertificateFolder, ensure_certificates, utc_now
 from services.cli.failure import Failure
-from services.cli.plan import EDGES, HOST, STOP_ORDER, Plan, Ports
+from services.cli.plan import EDGES, STOP_ORDER, Plan
+from services.cli.ports import reserved
 from services.cli.postgres import Cluster
 from services.cli.printed_key import make_printed_key
 from services.cli.programs import run
@@ -36,6 +36,7 @@ class Endpoints:
     mcp: str
     a2a: str
     a2a_grpc: str
+    oauth: str
     auth: str
     mail_core: str
     sandbox: str
@@ -66,7 +67,11 @@ class System:
 
     async def start(self) -> Endpoints:
         """Start everything. Raises Failure; call `stop` after that too."""
-        check_free(self.plan.ports)
+        with reserved(self.plan.ports) as ports:
+            self.plan = replace(self.plan, ports=ports)
+            return await self._start()
+
+    async def _start(self) -> Endpoints:
         folder = self.plan.folder
         self._lock = folder.lock()
         folder.rotate_logs()
@@ -158,6 +163,7 @@ class System:
             mcp=mcp["mcp"],
             a2a=a2a["a2a"],
             a2a_grpc=a2a["a2a_grpc"],
+            oauth=self.plan.issuer,
             auth=auth,
             mail_core=mail_core,
             sandbox=google.get("google", ""),
@@ -203,16 +209,3 @@ async def failing_plainly() -> AsyncIterator[None]:
 def _first(group: BaseExceptionGroup[Failure]) -> Failure:
     first = group.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
-
-
-def check_free(ports: Ports) -> None:
-    """Raise Failure when a port that was asked for is taken."""
-    for name, port in asdict(ports).items():
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError as error:
-                option = f"--{name.replace('_', '-')}-port"
-                advice = f"choose another with {option}, 0 for any free one"
-                raise Failure(f"port {port} cannot be used ({error.strerror}); {advice}") from error

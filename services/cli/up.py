@@ -7,7 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 
@@ -15,6 +15,8 @@ from services.cli.plan import Plan
 from services.cli.system import Endpoints, System
 from services.cli.welcome import Announcer, show_welcome
 from services.common.lifecycle import write_atomically
+
+_PLACES: Final = ("rest", "mcp", "a2a", "a2a_grpc", "oauth", "sandbox", "senders")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,9 @@ class ReadyFile:
         if system.endpoints is None:
             return
         places = asdict(system.endpoints)
-        content = {name: places[name] for name in ("rest", "mcp", "a2a", "a2a_grpc", "sandbox", "senders")}
+        content = {
+            name: places[name] for name in ("rest", "mcp", "a2a", "a2a_grpc", "oauth", "sandbox", "senders")
+        }
         content |= {"api_key": system.api_key, "pids": dict(system.supervisor.pids)}
         content["data_dir"] = str(system.plan.folder.path)
         write_atomically(self.path, json.dumps(content, indent=1), mode=0o600)

@@ -78,6 +78,7 @@ def _addresses(plan: Plan, endpoints: Endpoints, api_key: str) -> Table:
     table.add_row("MCP", endpoints.mcp)
     table.add_row("A2A", f"{endpoints.a2a}   [dim]{endpoints.a2a}/.well-known/agent-card.json[/]")
     table.add_row("A2A over gRPC", endpoints.a2a_grpc)
+    table.add_row("OAuth", f"{endpoints.oauth}   [dim]clients that sign people in: use the API key below[/]")
     if endpoints.sandbox:
         table.add_row("sandbox", f"{endpoints.sandbox}   [dim]a local Google, faster than the real one[/]")
     table.add_row("API key", api_key)

@@ -17,13 +17,14 @@ from services.cli.demo.sandbox import Sandbox
 from services.cli.demo.story import Story
 from services.cli.demo.traces import TraceReceiver
 from services.cli.folder import DataFolder
-from services.cli.plan import Plan, Ports
+from services.cli.plan import Plan
+from services.cli.ports import Ports
 from services.cli.settings import inherited_environment
 from services.cli.system import Endpoints, System
 from services.cli.up import first_of, running, stop_on_signals
 from services.cli.welcome import Announcer
 
-_ANY_PORTS: Final = Ports(0, 0, 0, 0)
+_ANY_PORTS: Final = Ports(0, 0, 0, 0, 0)
 _QUOTA_UNITS_PER_MINUTE: Final = "300000"
 _KEPT: Final = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"})
 _INTERRUPTED: Final = 130

@@ -51,7 +51,7 @@ async def me(system: RunningSystem, key: str) -> tuple[int, Any]:
 def test_the_ready_file_says_all_and_only_to_its_owner(own: RunningSystem) -> None:
     """Another program starts with this file and nothing else; it holds a key."""
     content = json.loads(own.ready_file.read_text())
-    assert {"rest", "mcp", "a2a", "a2a_grpc", "api_key", "pids"} <= content.keys()
+    assert {"rest", "mcp", "a2a", "a2a_grpc", "oauth", "api_key", "pids"} <= content.keys()
     assert content["mcp"].endswith("/mcp")
     assert content["pids"].keys() == SERVICES
     assert stat.S_IMODE(own.ready_file.stat().st_mode) == 0o600
@@ -151,8 +151,7 @@ def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
     """With the option that chooses another."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        ports = ["--rest-port", "0", "--mcp-port", "0", "--a2a-port", port, "--a2a-grpc-port", "0"]
-        refused = mailwarden("up", *ports, "--data-dir", str(tmp_path))
+        refused = mailwarden("up", *any_ports(), "--a2a-port", port, "--data-dir", str(tmp_path))
     assert refused.returncode == 1
     assert f"port {port} cannot be used" in refused.stderr
     assert "--a2a-port" in refused.stderr
@@ -206,4 +205,5 @@ async def test_an_external_database_and_the_real_google_need_no_process_of_ours(
 
 def any_ports() -> tuple[str, ...]:
     """Options that take free ports."""
-    return ("--rest-port", "0", "--mcp-port", "0", "--a2a-port", "0", "--a2a-grpc-port", "0")
+    names = ("rest", "mcp", "a2a", "a2a-grpc", "oauth")
+    return tuple(part for name in names for part in (f"--{name}-port", "0"))

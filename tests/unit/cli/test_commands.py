@@ -16,7 +16,7 @@ from services.cli.welcome import show_welcome
 
 ENDPOINTS = Endpoints(
     rest="http://127.0.0.1:8000", mcp="http://127.0.0.1:8001/mcp", a2a="http://127.0.0.1:8002",
-    a2a_grpc="127.0.0.1:8003", auth="127.0.0.1:1", mail_core="127.0.0.1:2",
+    a2a_grpc="127.0.0.1:8003", oauth="http://127.0.0.1:8004", auth="127.0.0.1:1", mail_core="127.0.0.1:2",
     sandbox="http://127.0.0.1:3", senders="http://127.0.0.1:4",
 )  # fmt: skip
 

@@ -1,11 +1,15 @@
 """What each process is told."""
 
+import socket
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 
+from services.cli.failure import Failure
 from services.cli.folder import DataFolder
-from services.cli.plan import EDGES, Plan, Ports
+from services.cli.plan import EDGES, Plan
+from services.cli.ports import Ports, reserved
 from services.cli.provisioning import Database
 from services.common.master_keys import read_master_keys
 
@@ -60,8 +64,54 @@ def test_the_master_key_survives_restarts(plan: Plan) -> None:
 
 def test_ports_are_asked_for_and_kept_at_a_restart(tmp_path: Path) -> None:
     """A URL that was printed stays true."""
-    plan = Plan(DataFolder.prepare(tmp_path), {}, Ports(rest=1234, mcp=0, a2a=0, a2a_grpc=0))
+    plan = Plan(DataFolder.prepare(tmp_path), {}, Ports(rest=1234, mcp=0, a2a=0, a2a_grpc=0, oauth=0))
     assert plan.edge("edge_rest", "a:1", "m:1").environment["LISTEN"] == "127.0.0.1:1234"
     a2a = plan.edge("edge_a2a", "a:1", "m:1")
     again = a2a.pinned({"a2a": "http://127.0.0.1:555", "a2a_grpc": "127.0.0.1:666"}).environment
     assert (again["LISTEN"], again["A2A_GRPC_LISTEN"]) == ("127.0.0.1:555", "127.0.0.1:666")
+
+
+def test_auth_and_the_edges_agree_on_who_issues_tokens_for_what(tmp_path: Path) -> None:
+    """A token's audience is compared as text by both; clients compare it with what they were told."""
+    plan = Plan(DataFolder.prepare(tmp_path), {}, Ports(1, 2, 3, 4, 5))
+    auth = plan.auth(DATABASE).environment
+    edges = {name: plan.edge(name, "a:1", "m:1").environment for name in EDGES}
+    assert auth["OAUTH_LISTEN"] == "127.0.0.1:5"
+    assert {edge["OAUTH_ISSUER"] for edge in edges.values()} == {auth["OAUTH_ISSUER"]}
+    named = [
+        edges["edge_mcp"]["MCP_RESOURCE_SERVER_URL"],
+        edges["edge_rest"]["PUBLIC_URL"],
+        edges["edge_a2a"]["PUBLIC_URL"],
+    ]
+    assert auth["OAUTH_RESOURCES"].split(",") == named
+    assert named[0] == auth["MCP_RESOURCE_SERVER_URL"] == "http://127.0.0.1:2/mcp"
+
+
+def test_a_name_of_the_person_s_own_stands_before_the_system(tmp_path: Path) -> None:
+    """As behind a tunnel, for connectors that come from outside."""
+    mine = {"OAUTH_ISSUER": "https://login.example", "MCP_RESOURCE_SERVER_URL": "https://mail.example/mcp"}
+    plan = Plan(DataFolder.prepare(tmp_path), mine, Ports(1, 2, 3, 4, 5))
+    auth, mcp = plan.auth(DATABASE).environment, plan.edge("edge_mcp", "a:1", "m:1").environment
+    assert auth["OAUTH_ISSUER"] == mcp["OAUTH_ISSUER"] == "https://login.example"
+    assert auth["OAUTH_RESOURCES"].startswith("https://mail.example/mcp,")
+    assert mcp["MCP_RESOURCE_SERVER_URL"] == "https://mail.example/mcp"
+
+
+def test_a_reserved_port_is_free_for_who_asks_by_number_and_for_nobody_else() -> None:
+    """A service listens on it while it is still kept for it."""
+    with reserved(Ports(0, 0, 0, 0, 0)) as ports:
+        assert len(set(astuple(ports))) == 5
+        for port in astuple(ports):
+            with socket.create_server(("127.0.0.1", port)) as server:
+                assert server.getsockname()[1] == port
+
+
+def test_a_taken_port_is_refused_with_the_option_that_chooses_another() -> None:
+    """Before anything starts."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(Failure, match=f"port {port} cannot be used.*--oauth-port"),
+            reserved(Ports(0, 0, 0, 0, port)),
+        ):
+            pass
