@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from services.cli.doctor_command import add_doctor
 from services.cli.failure import Failure
 from services.cli.grant_commands import add_clients, add_grants
 from services.cli.ports import Ports
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_audit(commands)
     _add_certs(commands)
     add_secrets(commands, DEFAULT_FOLDER)
+    add_doctor(commands, DEFAULT_FOLDER)
     return parser
 
 

@@ -25,6 +25,13 @@ class CliSettings(BaseSettings):
     master_key_file: Path | None = None
     passport_key_file: Path | None = None
     oauth_key_file: Path | None = None
+    doctor_auth_database_url: SecretStr = SecretStr("")
+    doctor_mail_database_url: SecretStr = SecretStr("")
+    doctor_auth_owner_url: SecretStr = SecretStr("")
+    doctor_mail_owner_url: SecretStr = SecretStr("")
+    doctor_rest_url: str = ""
+    doctor_mcp_url: str = ""
+    doctor_a2a_url: str = ""
     mailwarden_api_key: SecretStr = SecretStr("")
 
 

@@ -19,6 +19,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES: Final = 32
+GRANT_COLUMN: Final = "mailboxes.grant_sealed"
+"""Where the grants of mailboxes are kept."""
 NONCE_BYTES: Final = 12
 _V1: Final = 1
 _V2: Final = 2

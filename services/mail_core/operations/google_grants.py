@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 from services.common.errors import precondition
-from services.common.sealing import Place, Sealer, SealError
+from services.common.sealing import GRANT_COLUMN, Place, Sealer, SealError
 from services.mail_core.domain.ids import TeamId
 from services.mail_core.domain.records import Mailbox, MailboxState
 from services.mail_core.ports import Calendar, Gmail, GoogleAccess, GoogleGrant, Priority
 
 REVOKED = "GMAIL_GRANT_REVOKED"
-GRANT_COLUMN = "mailboxes.grant_sealed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,8 @@ from typing import Final
 
 from services.common.audit import SYSTEM_TEAM_ID, AuditEvent, audit_event
 from services.common.errors import invalid
-from services.common.sealing import Place, Sealer, SealError, is_under
+from services.common.sealing import GRANT_COLUMN, Place, Sealer, SealError, is_under
 from services.common.telemetry import get_logger
-from services.mail_core.operations.google_grants import GRANT_COLUMN
 from services.mail_core.operations.mailbox_access import is_uuid
 from services.mail_core.secret_ports import SealedValue, SealedValues
 

@@ -18,7 +18,7 @@ from services.common.database import Database
 from services.common.errors import AppError
 from services.common.master_keys import FileMasterKeys, new_master_key_line, read_master_keys
 from services.common.migrations import upgrade
-from services.common.sealing import Place, Sealer, SealError, key_id_of
+from services.common.sealing import GRANT_COLUMN, Place, Sealer, SealError, key_id_of
 from services.mail_core.adapters import postgres_master_keys
 from services.mail_core.adapters.postgres_master_keys import (
     KeyAgreement,
@@ -26,7 +26,6 @@ from services.mail_core.adapters.postgres_master_keys import (
     UnfitMasterKeysError,
 )
 from services.mail_core.operations import reseal_secrets
-from services.mail_core.operations.google_grants import GRANT_COLUMN
 from services.mail_core.operations.reseal_secrets import ResealSecrets
 from services.mail_core.secret_ports import SealedValue
 from tests.postgres import Databases

@@ -1,0 +1,1 @@
+"""`mailwarden doctor`: probes the controls of a running system, one module for each."""
