@@ -38,6 +38,8 @@ class AuthSettings(McpOAuthSettings):
     auth_jwt_secret_file: Path | None = None
     auth_jwt_secret_previous: SecretStr = _NONE
     auth_jwt_secret_previous_file: Path | None = None
+    auth_jwt_secret_previous_max_s: Annotated[int, Field(ge=60, le=30 * 86_400)] = 86_400
+    """How long a previous secret counts after its file last changed; from a variable, after the start."""
     auth_jwt_jwks_url: str = ""
     auth_jwt_issuer: Name = ""
     auth_jwt_audience: Name = ""
@@ -54,12 +56,16 @@ class AuthSettings(McpOAuthSettings):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
+        if problems := self.secret_problems():
+            raise ValueError("\n  ".join(problems))
+        return self
+
+    def secret_problems(self) -> list[str]:
+        """Say what is wrong with keys and secrets as their files are now; none of them is quoted."""
         problems = [*self._key_problems(), *self._token_problems()]
         if not problems and set(self.agent_api_keys) & set(self.jwt_secrets):
             problems.append("AGENT_API_KEY and AUTH_JWT_SECRET are the same; set a secret for each purpose")
-        if problems:
-            raise ValueError("\n  ".join(problems))
-        return self
+        return problems
 
     @property
     def modes(self) -> Modes:

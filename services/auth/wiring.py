@@ -11,14 +11,15 @@ from typing import Final
 
 from protos.auth.v1 import auth_pb2
 from services.auth.adapters.audit_postgres import PostgresAudit
+from services.auth.adapters.environment_secrets import EnvironmentSecrets
 from services.auth.adapters.file_passport_keys import FilePassportKeys, UnusableKeyError
 from services.auth.adapters.postgres_keys import PostgresKeys
 from services.auth.adapters.postgres_revocations import PostgresRevocations
 from services.auth.adapters.postgres_teams import PostgresTeams
-from services.auth.adapters.secret_issuer import SecretIssuer
 from services.auth.audit_servicer import AuditServicer
-from services.auth.domain.api_key import EnvironmentKeys, hash_of
+from services.auth.domain.api_key import key_root
 from services.auth.domain.revocation import read_cursor
+from services.auth.domain.team import DEFAULT_TEAM_ID
 from services.auth.grants_servicer import GrantOperations
 from services.auth.oauth.adapters.postgres_clients import PostgresClients
 from services.auth.oauth.adapters.postgres_grants import PostgresGrants
@@ -79,7 +80,9 @@ async def built(settings: AuthSettings) -> AsyncIterator[Built]:
             lambda cursor: told_from(revocations, read_cursor(cursor)), revoked
         ).following()
         await stack.enter_async_context(following)
-        check_api_key = CheckApiKey(EnvironmentKeys(settings.agent_api_keys), keys, teams, _now)
+        environment = EnvironmentSecrets(settings)
+        await stack.enter_async_context(_revoking_removed(environment, revocations, audit))
+        check_api_key = CheckApiKey(environment, keys, teams, _now)
         notes, grants = RefusalNotes(audit.append), PostgresGrants(database, audit)
         await stack.enter_async_context(audit_upkeep(notes, Retention(audit, settings.audit_retention_days)))
         await notes.note(configured(SERVICE, settings))
@@ -93,15 +96,16 @@ async def built(settings: AuthSettings) -> AsyncIterator[Built]:
             notes=notes,
             grants=grants,
             check_api_key=check_api_key,
+            environment=environment,
         )
         issue = IssuePassport(
             modes=settings.modes,
             check_api_key=check_api_key,
-            check_token=_token_check(settings, teams, stack),
+            check_token=_token_check(settings, environment, teams, stack),
             passport_keys=passport_keys,
             clock=_now,
             check_access_token=oauth.check if oauth is not None else None,
-            check_foreign_token=_foreign_token_check(settings, teams, stack),
+            check_foreign_token=_foreign_token_check(settings, environment, teams, stack),
         )
         verifier = PassportVerifier(SERVICE, passport_keys.find, revoked)
         dispatcher = Dispatcher(SERVICE, verifier, _denials(notes))
@@ -136,13 +140,13 @@ async def _oauth(
     notes: RefusalNotes,
     grants: PostgresGrants,
     check_api_key: CheckApiKey,
+    environment: EnvironmentSecrets,
 ) -> OAuth | None:
     if not settings.has_oauth:
         return None
     # Imported only when used, as the HTTP client of JWKS is.
     from services.auth.adapters.jwks_issuer import ALGORITHMS, JwksIssuer
 
-    environment_ids = frozenset(f"env:{hash_of(key).hex()[:8]}" for key in settings.agent_api_keys)
     parts = Parts(
         database,
         teams,
@@ -150,7 +154,7 @@ async def _oauth(
         check_api_key,
         notes,
         grants,
-        environment_ids,
+        environment,
         lambda url: JwksIssuer(url, ALGORITHMS, time.monotonic),
     )
     return await stack.enter_async_context(oauth_built(settings, parts))
@@ -203,6 +207,23 @@ async def _is_ready(teams: PostgresTeams) -> bool:
         return False
 
 
+@contextlib.asynccontextmanager
+async def _revoking_removed(
+    environment: EnvironmentSecrets, revocations: PostgresRevocations, audit: PostgresAudit
+) -> AsyncIterator[None]:
+    """Revoke what is taken out of the operator's files, until the block ends."""
+
+    async def revoke(key_id: str) -> None:
+        await revocations.add(audit, DEFAULT_TEAM_ID, key_root(key_id))
+
+    task = asyncio.create_task(environment.keep_revoking(revoke))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 def _passport_keys(settings: AuthSettings) -> FilePassportKeys:
     files = (settings.passport_key_file, settings.passport_key_previous_file)
     try:
@@ -212,12 +233,15 @@ def _passport_keys(settings: AuthSettings) -> FilePassportKeys:
 
 
 def _token_check(
-    settings: AuthSettings, teams: PostgresTeams, stack: contextlib.AsyncExitStack
+    settings: AuthSettings,
+    environment: EnvironmentSecrets,
+    teams: PostgresTeams,
+    stack: contextlib.AsyncExitStack,
 ) -> CheckToken | None:
     if not settings.modes.any_takes_tokens:
         return None
     if not settings.auth_jwt_jwks_url:
-        return CheckToken(SecretIssuer(settings.jwt_secrets), settings.token_rules, teams, _now)
+        return CheckToken(environment, settings.token_rules, teams, _now)
     # Imported only when used: an HTTP client in every process that fetches nothing would be a waste.
     from services.auth.adapters.jwks_issuer import JwksIssuer
 
@@ -227,7 +251,10 @@ def _token_check(
 
 
 def _foreign_token_check(
-    settings: AuthSettings, teams: PostgresTeams, stack: contextlib.AsyncExitStack
+    settings: AuthSettings,
+    environment: EnvironmentSecrets,
+    teams: PostgresTeams,
+    stack: contextlib.AsyncExitStack,
 ) -> CheckForeignToken | None:
     if not settings.has_introspection:
         return None
@@ -246,8 +273,8 @@ def _foreign_token_check(
         rules=replace(settings.introspection_rules, leeway_s=settings.auth_jwt_leeway_s),
         team_id=settings.mcp_oauth_team_id,
         teams=teams,
-        environment=EnvironmentKeys(settings.agent_api_keys),
-        own_secrets=SecretIssuer(settings.jwt_secrets) if settings.jwt_secrets else None,
+        environment=environment,
+        own_secrets=environment,
         clock=_now,
     )
 
