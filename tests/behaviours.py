@@ -128,5 +128,6 @@ PROMISES: Final = (
     Promise("story.progress", "Progress reaches the client while the work runs.", STORY),
     Promise("story.tools", "Tools that change something are there only when enabled.", STORY),
     Promise("story.move", "A personal agent moves over with one command and keeps its history.", STORY),
+    Promise("docs.security", "The security runbook names commands, paths and settings that exist.", STORY),
     Promise("story.loose", "The personal agent's loose A2A requests are still understood.", STORY),
 )
