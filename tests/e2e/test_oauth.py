@@ -1,4 +1,4 @@
-"""OAuth from outside: clients that know an address alone find their way in, and get more when they need it."""
+"""OAuth from outside: clients that know an address alone find their way in, and get more as they need it."""
 
 import asyncio
 import re
