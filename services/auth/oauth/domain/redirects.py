@@ -12,8 +12,8 @@ MAX_CHARS: Final = 1_024
 _MAX_HOST_CHARS: Final = 253
 _PRINTABLE: Final = re.compile(r"[!-~]+")
 _FORBIDDEN: Final = re.compile(r'[\\"<>^`{|}\']')
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
-_LOCAL_NAMES: Final = _LOOPBACK | {"localhost"}
+_LOCAL_NAMES: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_ON_LOOPBACK: Final = re.compile(r"http://(?P<host>127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?(?P<rest>[/?].*|)")
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST_NAME: Final = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}")
@@ -101,15 +101,11 @@ def _is_fitting(parts: SplitResult) -> bool:
 
 
 def _differ_in_loopback_port_only(uri: str, known: str) -> bool:
+    asked, registered = _ON_LOOPBACK.fullmatch(uri), _ON_LOOPBACK.fullmatch(known)
+    if asked is None or registered is None or asked.group("host", "rest") != registered.group("host", "rest"):
+        return False
     try:
         check_redirect_uri(uri)
     except OAuthError:
         return False
-    left, right = urlsplit(uri), urlsplit(known)
-    if not uri.startswith("http://") or left.hostname not in _LOOPBACK:
-        return False
-    return _but_port(left) == _but_port(right)
-
-
-def _but_port(parts: SplitResult) -> tuple[str, ...]:
-    return (parts.scheme, parts.hostname or "", parts.path, parts.query)
+    return True
