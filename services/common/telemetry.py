@@ -72,7 +72,9 @@ def _start_logs(service: str, level: str) -> None:
             ],
         )
     )
-    logging.basicConfig(handlers=[handler], level=level, force=True)
+    # Only libraries log by this way. At DEBUG they print bodies: whole answers, mail and secrets in them.
+    floor = max(logging.getLevelName(level), logging.INFO)
+    logging.basicConfig(handlers=[handler], level=floor, force=True)
     for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
 
