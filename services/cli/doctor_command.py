@@ -25,7 +25,7 @@ def add_doctor(commands: Any, data_dir: Path) -> None:
     parser = commands.add_parser(
         "doctor",
         help="probe the controls of a running system",
-        description="Probes every control at run time. Exit code 0: none failed; 1: one did; 2: could not run.",
+        description="Probes every control at run time. Exit code 0: none failed, 1: one did, 2: not run.",
     )
     parser.add_argument("--json", action="store_true", help="for programs; its shape is stable")
     parser.add_argument("--only", default="", metavar="CONTROL[,CONTROL…]", help="probe these alone")

@@ -1,6 +1,6 @@
 """Egress: the guard on the way out refuses what is not plainly public, under the running core's policy."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from ipaddress import ip_address, ip_network
 from typing import Final
 
@@ -8,6 +8,9 @@ from services.cli.doctor.findings import Finding, Status, judged
 from services.cli.doctor.target import Target
 from services.common.egress import Egress, Refused
 from services.common.link_safety import LinkPolicy
+
+Get = Callable[[str, str], Awaitable[object]]
+"""Asks for a URL, accepting some media types."""
 
 URLS: Final = (
     "https://127.0.0.1/u",
@@ -46,14 +49,15 @@ def policy(allowed: str, *, is_production: bool) -> Finding:
     return judged("egress.policy", problems, "nothing but public addresses", worst=Status.WARN)
 
 
-async def guard(allowed: str) -> Finding:
-    """Try each address; those that the policy opens are left out, so that nothing is sent."""
+async def guard(allowed: str, get: Get | None = None) -> Finding:
+    """Try each address with our egress, or another way out; what the policy opens is left out.
+
+    Nothing is sent as long as the guard holds.
+    """
     links = LinkPolicy.parse(allowed)
-    egress = Egress(policy=links)
+    get = get or Egress(policy=links).get
     closed = [url for url in URLS if not _is_opened(url, links)]
-    problems = [
-        f"{url} is not refused" for url in closed if not isinstance(await egress.get(url, "*/*"), Refused)
-    ]
+    problems = [f"{url} is not refused" for url in closed if not isinstance(await get(url, "*/*"), Refused)]
     return judged("egress.guard", problems, f"{len(closed)} ways to internal addresses are refused")
 
 

@@ -40,8 +40,6 @@ async def at_port(name: str, address: str, target: Target, foreign: CertificateF
     """See that only a certificate of ours is heard."""
     tls = target.operator.tls
     ours = _context(tls.ca_file, tls.cert_file, tls.key_file)
-    if not await hears(address, ours):
-        return Finding(name, Status.FAIL, f"{address} does not hear the operator's certificate")
     strangers = _context(tls.ca_file, foreign.path / "cli.pem", foreign.path / "cli.key")
     ways = {
         "plain text": None,
@@ -49,6 +47,8 @@ async def at_port(name: str, address: str, target: Target, foreign: CertificateF
         "a certificate of another authority": strangers,
     }
     problems = [f"{address} hears {way}" for way, context in ways.items() if await hears(address, context)]
+    if not await hears(address, ours):
+        problems.append(f"{address} does not hear the operator's certificate")
     return judged(name, problems, f"refused: {', '.join(ways)}")
 
 
@@ -66,10 +66,15 @@ async def hears(address: str, context: ssl.SSLContext | None) -> bool:
         return False
     finally:
         if writer is not None:
-            writer.close()
-            with contextlib.suppress(OSError, ssl.SSLError, TimeoutError):
-                async with asyncio.timeout(_TIMEOUT_S):
-                    await writer.wait_closed()
+            await _close(writer)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Close without waiting for a peer that does not care for goodbyes."""
+    writer.transport.abort()
+    with contextlib.suppress(OSError, ssl.SSLError, TimeoutError):
+        async with asyncio.timeout(_TIMEOUT_S):
+            await writer.wait_closed()
 
 
 async def _end_of_server(name: str, address: str, target: Target) -> Finding:
@@ -79,7 +84,7 @@ async def _end_of_server(name: str, address: str, target: Target) -> Finding:
             context = _context(tls.ca_file, tls.cert_file, tls.key_file)
             _, writer = await asyncio.open_connection(host, port, ssl=context)
             der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-            writer.close()
+            await _close(writer)
     except (OSError, ssl.SSLError, TimeoutError) as error:
         return Finding(name, Status.FAIL, f"{address}: no connection ({type(error).__name__})")
     return end_of(name, x509.load_der_x509_certificate(der), datetime.now(UTC))

@@ -7,17 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psycopg
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from psycopg import sql
 
-from services.cli.provisioning import with_role
 from services.common.audit import AuditEvent
 from services.common.database import Database
 from services.common.errors import AppError
 from services.common.master_keys import FileMasterKeys, new_master_key_line, read_master_keys
-from services.common.migrations import upgrade
 from services.common.sealing import GRANT_COLUMN, Place, Sealer, SealError, key_id_of
 from services.mail_core.adapters import postgres_master_keys
 from services.mail_core.adapters.postgres_master_keys import (
@@ -28,9 +24,8 @@ from services.mail_core.adapters.postgres_master_keys import (
 from services.mail_core.operations import reseal_secrets
 from services.mail_core.operations.reseal_secrets import ResealSecrets
 from services.mail_core.secret_ports import SealedValue
+from tests.fakes.mail_database import fresh_database
 from tests.postgres import Databases
-
-MIGRATIONS = Path(postgres_master_keys.__file__).parent.parent / "migrations"
 
 
 @dataclass
@@ -84,37 +79,15 @@ class Replica:
                 return resealed, raced
 
 
-@contextlib.asynccontextmanager
-async def fresh_database(databases: Databases) -> AsyncIterator[str]:
-    """A mail database of our own: master keys are one thing for a whole database."""
-    name = f"keys_{uuid.uuid4().hex[:12]}"
-    mail = databases.mail
-    async with await psycopg.AsyncConnection.connect(databases.admin_url, autocommit=True) as admin:
-        await admin.execute(
-            sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(mail.owner))
-        )
-        grant = sql.SQL("GRANT CONNECT ON DATABASE {} TO {}")
-        await admin.execute(grant.format(sql.Identifier(name), sql.Identifier(mail.app)))
-        urls = [url.replace(f"/{mail.name}?", f"/{name}?") for url in (mail.owner_url, mail.app_url)]
-        async with await psycopg.AsyncConnection.connect(
-            with_role(databases.admin_url, None, None, name), autocommit=True
-        ) as inside:
-            owner = sql.SQL("ALTER SCHEMA public OWNER TO {}").format(sql.Identifier(mail.owner))
-            await inside.execute(owner)
-        await asyncio.to_thread(upgrade, MIGRATIONS, *urls)
-        yield urls[1]
-        await admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
 K1, K2, K3 = (new_master_key_line(name) for name in ("k1", "k2", "k3"))
 
 
 @pytest.fixture
 async def replicas(databases: Databases, tmp_path: Path) -> AsyncIterator[tuple[Replica, Replica]]:
-    async with fresh_database(databases) as url, contextlib.AsyncExitStack() as stack:
+    async with fresh_database(databases) as mail, contextlib.AsyncExitStack() as stack:
         made = []
         for name in ("one", "two"):
-            database = Database(url, pool_size=4)
+            database = Database(mail.app_url, pool_size=4)
             stack.push_async_callback(database.close)
             (tmp_path / name).write_text(f"{K1}\n")
             made.append(Replica(tmp_path / name, database))
