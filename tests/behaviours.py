@@ -51,6 +51,7 @@ PROMISES: Final = (
     Promise(
         "rights.cross-use", "A secret opens its own door, and every other door names it as foreign.", RIGHTS
     ),
+    Promise("rights.stolen", "What a dropped signing key signed is refused within a second.", RIGHTS),
     Promise("rights.policy", "A method without a policy cannot be served.", RIGHTS),
     Promise("rights.modes", "Each edge takes the kinds of credential that its mode names.", RIGHTS),
     Promise("rights.discovery", "A refusal alone leads a client to where tokens are given.", RIGHTS),
@@ -80,8 +81,13 @@ PROMISES: Final = (
     ),
     Promise("rights.redirects", "No answer goes to a place that its client did not name before.", RIGHTS),
     Promise("secrets.sealed", "A sealed secret opens for its team and its key alone.", SECRETS),
+    Promise(
+        "secrets.rotation", "Master keys rotate online: no kill, race or replica loses a secret.", SECRETS
+    ),
     Promise("secrets.at-rest", "No database holds a key, a token or a grant in the clear.", SECRETS),
     Promise("secrets.logs", "No log line holds a credential, wherever it came in.", SECRETS),
+    Promise("secrets.planted", "A planted secret is in nothing that a whole story has written.", SECRETS),
+    Promise("secrets.doctor", "The doctor fails each control that is broken on purpose.", SECRETS),
     Promise("secrets.shown", "Printing a value gives no secret away.", SECRETS),
     Promise("once.mail", "No mail is lost between Google and us.", ONCE),
     Promise("once.partial", "A partial result says that it is partial.", ONCE),
