@@ -53,11 +53,22 @@ async def test_we_say_who_we_are_by_basic(host: IntrospectionHost) -> None:
 @pytest.mark.promise("rights.introspection")
 @pytest.mark.parametrize("status", [201, 204, 302, 400, 401, 403, 404, 429, 500, 503])
 async def test_any_status_but_200_is_no_answer(host: IntrospectionHost, status: int) -> None:
-    """Even with a body that would let somebody in; redirects are not followed."""
-    host.status, host.headers = status, {"Location": host.url}
+    """Even with a body that would let somebody in."""
+    host.status = status
     error = await refusal(host.url)
     assert (error.reason, error.mapped.http_status) == ("ISSUER_DOWN", 503)
     assert len(host.asked) == 1
+
+
+@pytest.mark.promise("rights.introspection")
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_takes_no_token_anywhere(host: IntrospectionHost, status: int) -> None:
+    """Not to one who would say yes, either."""
+    async with serving_introspection() as elsewhere:
+        elsewhere.known[TOKEN] = ACTIVE
+        host.status, host.headers = status, {"Location": elsewhere.url}
+        assert (await refusal(host.url)).reason == "ISSUER_DOWN"
+        assert elsewhere.asked == []
 
 
 @pytest.mark.promise("rights.introspection")
