@@ -72,9 +72,9 @@ class FileMasterKeys:
 
     @property
     def current_key_id(self) -> str:
-        """The key that seals: the agreed one. Raises AppError UNAVAILABLE NOT_READY without it."""
+        """The key that seals: the agreed one. Raises AppError MASTER_KEY_UNSETTLED."""
         if self._agreed not in self.key_ids:
-            raise unavailable("NOT_READY", "It is not settled which master key seals; try again.")
+            raise unavailable("MASTER_KEY_UNSETTLED", "It is not settled which master key seals.")
         return self._agreed
 
     def seal_under(self, key_id: str) -> None:

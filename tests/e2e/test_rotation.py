@@ -169,6 +169,7 @@ async def test_master_keys_rotate_under_load_and_the_old_one_leaves(system: Runn
         assert not [key for key in planted if key in told]
 
 
+@pytest.mark.promise("secrets.rotation")
 async def test_a_replica_without_the_new_key_holds_the_rotation_back(
     system: RunningSystem, tmp_path: Path
 ) -> None:
@@ -288,6 +289,7 @@ def signing_keys(system: RunningSystem) -> list[dict[str, str]]:
     return [key for key in json.loads(answer.stdout)["signing_keys"] if key["purpose"] == "passports"]
 
 
+@pytest.mark.promise("rights.stolen")
 async def test_a_stolen_signing_key_is_worthless_within_a_second(system: RunningSystem) -> None:
     """What it signed is refused by the core, cached or not; clients of the edges notice nothing lasting."""
     file = system.data_dir / "secrets" / "passport.pem"

@@ -627,7 +627,8 @@ class MailAdminServiceServicer(object):
         account again replaces the grant and keeps everything else.
 
         Errors: INVALID_ARGUMENT TOKEN_FILE_INVALID, STATE_FILE_INVALID, TEAM_ID_INVALID, LABEL_INVALID;
-        FAILED_PRECONDITION GMAIL_GRANT_REVOKED; RESOURCE_EXHAUSTED MAILBOX_QUOTA; UNAVAILABLE GMAIL_DOWN.
+        FAILED_PRECONDITION GMAIL_GRANT_REVOKED; RESOURCE_EXHAUSTED MAILBOX_QUOTA; UNAVAILABLE GMAIL_DOWN,
+        MASTER_KEY_UNSETTLED (the replicas have not agreed on a master key yet).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -646,7 +647,7 @@ class MailAdminServiceServicer(object):
         """Seals the next at most 100 values anew that are not under the current master key. Safe to repeat, to
         stop anywhere, and beside everything else.
 
-        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID; UNAVAILABLE MASTER_KEY_UNSETTLED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -65,6 +65,7 @@ async def test_isolation_passes_where_it_holds(mail: MailDatabase) -> None:
     }
 
 
+@pytest.mark.promise("secrets.doctor")
 async def test_a_role_that_bypasses_row_security_fails(mail: MailDatabase) -> None:
     """Its rights are told, and that it sees rows."""
     role = f"bypass_{uuid.uuid4().hex[:8]}"
@@ -88,6 +89,7 @@ async def test_a_role_that_bypasses_row_security_fails(mail: MailDatabase) -> No
         await run(mail.admin_url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
+@pytest.mark.promise("secrets.doctor")
 async def test_a_table_without_row_security_fails(mail: MailDatabase) -> None:
     """One that was forgotten, and one whose policy lets everybody in."""
     await run(
@@ -120,6 +122,7 @@ async def test_migrations_are_judged_by_revision_and_owner(mail: MailDatabase) -
     assert (found.status, "at 0001, this release has" in found.evidence) == (Status.FAIL, True)
 
 
+@pytest.mark.promise("secrets.doctor")
 async def test_a_role_that_may_change_the_audit_log_fails(databases: Databases) -> None:
     """A role of the test's own: the shared one stays as it is."""
     assert (await audit.append_only(databases.auth.app_url)).status is Status.PASS
@@ -129,6 +132,7 @@ async def test_a_role_that_may_change_the_audit_log_fails(databases: Databases) 
     assert "may DELETE audit_events" in found.evidence
 
 
+@pytest.mark.promise("secrets.doctor")
 async def test_a_sealed_value_that_does_not_open_fails(mail: MailDatabase, tmp_path: Path) -> None:
     """Damaged, or of a key that is gone; those that open are counted."""
     file, team_id = tmp_path / "keys", str(uuid.uuid4())
@@ -181,6 +185,7 @@ async def served(handler: Callable[[web.Request], object]) -> AsyncIterator[str]
         await runner.cleanup()
 
 
+@pytest.mark.promise("secrets.doctor")
 @pytest.mark.parametrize(
     ("allowed", "told", "status", "evidence"),
     [
@@ -202,6 +207,7 @@ async def test_a_limiter_that_does_not_count_exactly_fails(
     assert evidence in found.evidence
 
 
+@pytest.mark.promise("secrets.doctor")
 async def test_an_edge_that_goes_on_serving_a_revoked_key_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others are measured all the same, and the slow one is named."""
     monkeypatch.setattr(revocation, "_PATIENCE_S", 1.2)
@@ -226,6 +232,7 @@ async def test_an_edge_that_goes_on_serving_a_revoked_key_fails(monkeypatch: pyt
     assert (slow.status, slow.evidence) == (Status.FAIL, "MCP still served it after 1.20 s")
 
 
+@pytest.mark.promise("secrets.doctor")
 @pytest.mark.parametrize(
     ("server", "heard"),
     [

@@ -209,6 +209,7 @@ async def test_everything_is_sealed_anew_and_the_old_key_can_go(replicas: tuple[
     assert {text for text, _ in (await one.grants()).values()} == before
 
 
+@pytest.mark.promise("secrets.rotation")
 async def test_a_run_that_is_killed_in_the_middle_is_taken_up_again(
     replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +241,7 @@ async def test_a_run_that_is_killed_in_the_middle_is_taken_up_again(
     assert len(await two.grants()) == 10
 
 
+@pytest.mark.promise("secrets.rotation")
 async def test_a_grant_that_is_stored_meanwhile_stays(replicas: tuple[Replica, Replica]) -> None:
     """Compare and swap: the run has read the old value, the writer wins, and is counted as such."""
     one, two = replicas
@@ -262,6 +264,7 @@ async def test_a_grant_that_is_stored_meanwhile_stays(replicas: tuple[Replica, R
     assert (await two.grants())[value.id] == ("new grant", "k2")
 
 
+@pytest.mark.promise("secrets.rotation")
 async def test_writers_and_two_runs_at_once_lose_nothing(
     replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
