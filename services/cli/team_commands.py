@@ -16,7 +16,7 @@ from services.cli.remote import find_operator
 from services.cli.settings import cli_settings
 
 PAGE: Final = 200
-_COLUMNS: Final = 140
+_COLUMNS: Final = 200
 
 Verb = Callable[[argparse.Namespace], Awaitable[int]]
 

@@ -213,8 +213,9 @@ class MemorySessions:
 
     async def stands(self, team_id: str, session_id: str, at: datetime) -> bool:
         session = self.sessions.get(session_id)
-        is_own = session is not None and session.team_id == team_id
-        return is_own and session_id not in self.ended and session.expires_at > at
+        if session is None or session.team_id != team_id:
+            return False
+        return session_id not in self.ended and session.expires_at > at
 
     async def end(
         self, team_id: str, session_id: str, at: datetime, event: Callable[[Session, int], AuditEvent]

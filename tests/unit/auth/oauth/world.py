@@ -131,10 +131,10 @@ class OAuthWorld:
 
     async def redeem(self, code: str, **changes: str) -> Tokens:
         form = {"code": code, "redirect_uri": REDIRECT, "code_verifier": VERIFIER, **changes}
-        return await self.token("authorization_code", **form)
+        return await self.token("authorization_code", None, **form)
 
     async def refresh(self, token: str, **changes: str) -> Tokens:
-        return await self.token("refresh_token", refresh_token=token, **changes)
+        return await self.token("refresh_token", None, refresh_token=token, **changes)
 
     async def token(self, kind: str, credentials: Credentials | None = None, **form: str) -> Tokens:
         shown = credentials or Credentials(form.pop("client_id", self.client.id))
