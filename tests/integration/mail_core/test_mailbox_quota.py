@@ -47,3 +47,27 @@ async def test_teams_do_not_count_for_each_other(store: PostgresStore) -> None:
     """Nor wait for each other."""
     teams = [TeamId(str(uuid.uuid4())) for _ in range(4)]
     assert await asyncio.gather(*(connect(store, team, "a@example.com") for team in teams)) == ["OK"] * 4
+
+
+async def test_two_hundred_at_once_on_two_replicas_connect_exactly_ten(databases: Databases) -> None:
+    """Each replica has its own connections; the lock is in the database that they share."""
+    team_id = TeamId(str(uuid.uuid4()))
+    replicas = [Database(databases.mail.app_url, pool_size=10) for _ in range(2)]
+    stores = [PostgresStore(database, RecordingQueue()) for database in replicas]  # pyright: ignore[reportArgumentType]
+
+    async def connect_one(number: int) -> str:
+        try:
+            async with stores[number % 2].team(team_id) as records:
+                await records.mailboxes.connect(f"{number}@example.com", b"grant", 10)
+        except AppError as error:
+            return error.reason
+        return "OK"
+
+    reasons = await asyncio.gather(*(connect_one(number) for number in range(200)))
+    assert reasons.count("OK") == 10
+    # Whoever could not get a connection in time on a busy machine was told so, and connected nothing.
+    assert set(reasons) <= {"OK", "MAILBOX_QUOTA", "DATABASE_DOWN"}
+    async with stores[0].team(team_id) as records:
+        assert len(await records.mailboxes.list(limit=50)) == 10
+    for database in replicas:
+        await database.close()
