@@ -81,9 +81,7 @@ PROMISES: Final = (
     ),
     Promise("rights.redirects", "No answer goes to a place that its client did not name before.", RIGHTS),
     Promise("secrets.sealed", "A sealed secret opens for its team and its key alone.", SECRETS),
-    Promise(
-        "secrets.rotation", "Master keys rotate online; no kill, race or replica loses one.", SECRETS
-    ),
+    Promise("secrets.rotation", "Master keys rotate online; no kill, race or replica loses one.", SECRETS),
     Promise("secrets.at-rest", "No database holds a key, a token or a grant in the clear.", SECRETS),
     Promise("secrets.logs", "No log line holds a credential, wherever it came in.", SECRETS),
     Promise("secrets.planted", "A planted secret is in nothing that a whole story has written.", SECRETS),
@@ -121,6 +119,7 @@ PROMISES: Final = (
     Promise("errors.bare", "The text of an unexpected error never leaves an edge.", INPUT),
     Promise("errors.named", "Every reason is named in the contract or documented.", INPUT),
     Promise("input.typed", "Malformed input gets a typed 4xx and calls nothing.", INPUT),
+    Promise("input.credentials", "No bytes in the place of a credential break anything or get in.", INPUT),
     Promise("input.size", "A body or a head past its limit is refused.", INPUT),
     Promise("input.times", "A naive, inverted or impossible time is refused by name.", INPUT),
     Promise("input.documented", "Every answer of REST is one that its OpenAPI document names.", INPUT),

@@ -28,6 +28,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]
         RATE_LIMIT_TEAM_PER_MINUTE=GENEROUS,
         RATE_LIMIT_ADDRESS_PER_MINUTE=GENEROUS,
         RATE_LIMIT_FAILURES_PER_MINUTE=GENEROUS,
+        TRUSTED_PROXIES="127.0.0.0/8",
         **KEYS,
     ) as running:
         yield running
