@@ -53,8 +53,12 @@ async def in_background(system: RunningSystem, *arguments: str) -> subprocess.Co
 class Replica:
     """A second process of a service."""
 
-    address: str
+    addresses: dict[str, str]
     process: subprocess.Popen[bytes]
+
+    @property
+    def address(self) -> str:
+        return self.addresses["grpc"]
 
 
 @contextlib.contextmanager
@@ -62,7 +66,7 @@ def second(system: RunningSystem, service: str, folder: Path, **changes: str) ->
     """Run another replica with the settings of the first, but for some changes."""
     ready = folder / f"{service}2.json"
     environment = psutil.Process(system.pids[service]).environ() | {"READY_FILE": str(ready), **changes}
-    environment["LISTEN"] = "127.0.0.1:0"
+    environment |= dict.fromkeys(("LISTEN", "OAUTH_LISTEN"), "127.0.0.1:0")
     with (folder / f"{service}2.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", f"services.{service}"], cwd=ROOT, env=environment, stdout=log, stderr=log
@@ -73,7 +77,7 @@ def second(system: RunningSystem, service: str, folder: Path, **changes: str) ->
             is_alive = process.poll() is None and time.monotonic() < end
             assert is_alive, (folder / f"{service}2.log").read_text()
             time.sleep(0.05)
-        yield Replica(json.loads(ready.read_bytes())["addresses"]["grpc"], process)
+        yield Replica(json.loads(ready.read_bytes())["addresses"], process)
     finally:
         process.terminate()
         process.wait(30)
@@ -284,9 +288,93 @@ async def test_passport_keys_rotate_on_two_replicas_without_a_refusal(
     assert states[old]["until"]
 
 
-def signing_keys(system: RunningSystem) -> list[dict[str, str]]:
+def signing_keys(system: RunningSystem, purpose: str = "passports") -> list[dict[str, str]]:
     answer = mailwarden(system, "secrets", "status", "--json")
-    return [key for key in json.loads(answer.stdout)["signing_keys"] if key["purpose"] == "passports"]
+    return [key for key in json.loads(answer.stdout)["signing_keys"] if key["purpose"] == purpose]
+
+
+class AccessTokens:
+    """Gets access tokens of one replica of auth and shows them to the other, in turn."""
+
+    def __init__(self, system: RunningSystem, other: Replica, stack: contextlib.AsyncExitStack) -> None:
+        settings = psutil.Process(system.pids["auth"]).environ()
+        self.resource = settings["OAUTH_RESOURCES"].split(",")[0]
+        self.session = aiohttp.ClientSession()
+        stack.push_async_callback(self.session.close)
+        self.issuers = [settings["OAUTH_ISSUER"], f"http://{other.addresses['oauth']}"]
+        self.auth = []
+        for address in (system.backends["auth"], other.address):
+            channel = Channel(address, "auth", tls(system, "edge_mcp"))
+            stack.push_async_callback(channel.close)
+            self.auth.append(auth_pb2_grpc.AuthServiceStub(channel))  # type: ignore[arg-type]
+        made = mailwarden(system, "keys", "create", "--label", "tokens", "--scope", "mail:scan")
+        self.secret = made.stdout.strip()
+        self.key_id = made.stderr.split()[1]
+        self.kids: list[str] = []
+
+    async def new(self) -> str:
+        form = {
+            "grant_type": "client_credentials", "client_id": self.key_id, "client_secret": self.secret,
+            "resource": self.resource,
+        }  # fmt: skip
+        url = f"{self.issuers[len(self.kids) % 2]}/oauth/token"
+        async with self.session.post(url, data=form) as answer:
+            told = await answer.json()
+            assert answer.status == 200, told
+        token = str(told["access_token"])
+        self.kids.append(jwt.get_unverified_header(token.removeprefix("mat_"))["kid"])
+        return token
+
+    async def show(self, token: str, replica: int) -> None:
+        request = auth_pb2.IssuePassportRequest(audience="mail_core", bearer=token, resource=self.resource)
+        await self.auth[replica].IssuePassport(request)
+
+    async def issue_and_show(self) -> None:
+        turn = len(self.kids)
+        await self.show(await self.new(), (turn + 1) % 2)
+
+
+@pytest.mark.promise("rights.rotation")
+async def test_access_token_keys_rotate_on_two_replicas_without_a_refusal(
+    system: RunningSystem, tmp_path: Path
+) -> None:
+    """Tokens of one replica count at the other at every moment; those of before live on, until `--now`."""
+    async with contextlib.AsyncExitStack() as stack:
+        other = stack.enter_context(second(system, "auth", tmp_path))
+        tokens = AccessTokens(system, other, stack)
+        former = await tokens.new()
+        caller = Caller(tokens.issue_and_show)
+        async with caller.calling(2):
+            done = await in_background(system, "secrets", "rotate", "--signing", "--publish-s", "2")
+            assert done.returncode == 0, done.stderr
+            async with asyncio.timeout(20):
+                while tokens.kids[-1] == tokens.kids[0]:
+                    await asyncio.sleep(0.02)
+                seen = len(caller.answers)
+                while len(caller.answers) < seen + 20:
+                    await asyncio.sleep(0.02)
+        assert caller.failures == []
+        assert tokens.kids[-1] in done.stdout
+        assert len(set(tokens.kids)) == 2
+        for replica in (0, 1):
+            await tokens.show(former, replica)
+        kept = {key["key_id"]: key["state"] for key in signing_keys(system, "access tokens")}
+        assert kept == {tokens.kids[-1]: "signs", tokens.kids[0]: "published"}
+        dropped = await in_background(system, "secrets", "rotate", "--signing", "--now")
+        assert dropped.returncode == 0, dropped.stderr
+        for replica in (0, 1):
+            async with asyncio.timeout(1):
+                while await reason(tokens.show(former, replica)) == "OK":
+                    await asyncio.sleep(0.02)
+        await tokens.issue_and_show()
+
+
+async def reason(work: Awaitable[None]) -> str:
+    try:
+        await work
+    except AppError as error:
+        return error.reason
+    return "OK"
 
 
 @pytest.mark.promise("rights.stolen")
