@@ -12,6 +12,7 @@ from rich.console import Console
 
 from tests.bench.children import LoadGenerator, child
 from tests.bench.contenders import contenders, scan
+from tests.bench.doors import doors, show_doors
 from tests.bench.measuring import Plan, measure
 from tests.bench.table import show
 from tests.system import running_system
@@ -44,7 +45,11 @@ def _run(folder: Path, plan: Plan, console: Console) -> None:
         scan(system)
         with contenders(system) as all_of_them, child("load") as load:
             measured = measure(all_of_them, plan, LoadGenerator(load), status.update)
+        status.update("asking who is calling")
+        with doors(system) as four, child("load") as load:
+            asked = measure(four, plan, LoadGenerator(load), status.update)
     show(console, measured, plan)
+    show_doors(console, asked, plan)
 
 
 def _parser() -> argparse.ArgumentParser:

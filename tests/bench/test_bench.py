@@ -7,6 +7,7 @@ from rich.console import Console
 
 from tests.bench.children import LoadGenerator, child, server
 from tests.bench.contenders import HELLO
+from tests.bench.doors import show_doors
 from tests.bench.measuring import Contender, Plan, measure
 from tests.bench.table import show
 
@@ -25,6 +26,19 @@ def test_benchmark_measures_and_compares() -> None:
     output = io.StringIO()
     show(Console(file=output, width=130), measured, plan)
     assert "2 rounds of 0.1 s" in output.getvalue()
+
+
+def test_doors_are_shown_as_multiples_of_the_bare_handler() -> None:
+    """The first contender is what the others are measured by."""
+    plan = Plan(rounds=1, seconds=0.1, connections=2)
+    with server("hello_server") as (hello, pid), child("load") as load:
+        names = ("bare", "warm")
+        contenders = [Contender(name, f"{hello}/", {"edge": pid}) for name in names]
+        measured = measure(contenders, plan, LoadGenerator(load), lambda _: None)
+    output = io.StringIO()
+    show_doors(Console(file=output, width=130), measured, plan)
+    first = next(line for line in output.getvalue().splitlines() if "bare" in line and "1.00" in line)
+    assert first.count("1.00") == 2
 
 
 def test_failing_requests_fail_the_benchmark() -> None:
