@@ -359,7 +359,7 @@ async def test_access_token_keys_rotate_on_two_replicas_without_a_refusal(
         for replica in (0, 1):
             await tokens.show(former, replica)
         kept = {key["key_id"]: key["state"] for key in signing_keys(system, "access tokens")}
-        assert kept == {tokens.kids[-1]: "signs", tokens.kids[0]: "published"}
+        assert kept.items() >= {tokens.kids[-1]: "signs", tokens.kids[0]: "published"}.items()
         dropped = await in_background(system, "secrets", "rotate", "--signing", "--now")
         assert dropped.returncode == 0, dropped.stderr
         for replica in (0, 1):
