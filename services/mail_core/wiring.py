@@ -53,6 +53,7 @@ from services.mail_core.servicer import MailAdminServicer, MailServicer
 from services.mail_core.settings import Settings
 
 SERVICE: Final = "mail_core"
+_LEAVE_S: Final = 2.0
 
 
 @contextlib.asynccontextmanager
@@ -136,8 +137,10 @@ async def _agreeing(agreement: KeyAgreement) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        with contextlib.suppress(AppError):
-            await agreement.leave()
+        # Whoever does not hear of it waits a little longer: a database that is down must not hold us up.
+        with contextlib.suppress(AppError, TimeoutError):
+            async with asyncio.timeout(_LEAVE_S):
+                await agreement.leave()
 
 
 def _services(
