@@ -91,5 +91,7 @@ async def _body(request: web.Request) -> bytes:
             return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise invalid_request("The body is too large.", status=_TOO_LARGE) from None
+    except web.RequestPayloadError:
+        raise invalid_request("The body does not follow its own framing.") from None
     except TimeoutError:
         raise invalid_request("The body did not arrive in time.", status=408) from None

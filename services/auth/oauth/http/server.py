@@ -32,6 +32,7 @@ _HEADERS: Final = {
     # Not `no-referrer`: browsers then hide the Origin of a form, which we check.
     "Referrer-Policy": "same-origin",
     "Content-Security-Policy": policy(),
+    "Server": "mailwarden",  # in place of the versions of what it is made of
 }
 _OPEN: Final = frozenset({"metadata", "jwks", "token", "register", "revoke"})
 """What programs inside a browser may call from anywhere. None of it looks at cookies."""
@@ -167,6 +168,7 @@ class OAuthServer:
             handle_signals=False,
             shutdown_timeout=drain_s,
             keepalive_timeout=_KEEP_ALIVE_S,
+            auto_decompress=False,  # compressed bodies are refused, so none can unfold
         )
 
     async def start(self, host: str, port: int) -> int:
