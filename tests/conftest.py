@@ -3,9 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.postgres import Databases, databases_in
 from tests.system import RunningSystem, running_system
+
+# How fast examples are made says how busy the machine is, and nothing of what is tested.
+settings.register_profile("mailwarden", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mailwarden")
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from services.auth.oauth.domain.errors import invalid_scope
 WORDS: Final = {
     "availability:read": "See when you are free or busy. Not what your events are about.",
     "available_meeting_intervals:read": "Work out times at which you could meet.",
-    "mail:scan": "Look through your mail to find senders and newsletters.",
+    "mail:scan": "Look through your mail to find senders and newsletters, and put labels on it.",
     "unsubscribe:read": "See which mailing lists you could leave, and which ones you have left.",
     "unsubscribe:execute": "Unsubscribe you from mailing lists. This cannot always be undone.",
     "unsubscribe:digest": "Write you a digest of your mailing lists.",
@@ -18,7 +18,7 @@ WORDS: Final = {
 """`team:admin` is not here: whoever holds it can make keys, and a token must never make credentials."""
 
 GRANTABLE: Final = frozenset(WORDS)
-CHANGING: Final = frozenset({"unsubscribe:execute", "unsubscribe:digest"})
+CHANGING: Final = frozenset({"mail:scan", "unsubscribe:execute", "unsubscribe:digest"})
 """Those that are marked on the page, and never ticked unless the client asked for them by name."""
 
 
