@@ -43,6 +43,7 @@ PROMISES: Final = (
         RIGHTS,
     ),
     Promise("rights.read-only", "A read-only credential changes nothing, by any edge.", RIGHTS),
+    Promise("rights.never-grow", "Nothing that is made from a credential may do more than it.", RIGHTS),
     Promise("rights.mailboxes", "A credential for some mailboxes reaches no other.", RIGHTS),
     Promise("rights.certificates", "A backend hears nobody without a certificate of its authority.", RIGHTS),
     Promise("rights.peers", "A valid certificate of the wrong service is refused.", RIGHTS),

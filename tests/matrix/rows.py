@@ -142,8 +142,8 @@ ROWS: Mapping[str, Row] = {
     "TeamService.RevokeClient": Row(
         lambda world, **made: auth_pb2.RevokeClientRequest(**made), fresh=_spare_client, **_CLIENT
     ),
-    "AuditService.ListEvents": Row(lambda world: auth_pb2.ListEventsRequest(page_size=200), lists_own=True),
-    "AuditService.ExportEvents": Row(lambda world: auth_pb2.ExportEventsRequest(), lists_own=True),
+    "AuditService.ListEvents": Row(lambda world: auth_pb2.ListEventsRequest(page_size=200)),
+    "AuditService.ExportEvents": Row(lambda world: auth_pb2.ExportEventsRequest()),
     "AuditService.AppendEvents": Row(
         lambda world: auth_pb2.AppendEventsRequest(events=[auth_pb2.TeamEvent(event=_event())])
     ),
