@@ -55,7 +55,7 @@ class MasterKeys:
 
 
 class FileMasterKeys:
-    """The keys of a file as it is now. Implements `sealing.KeyWrapper`.
+    """The keys of a file as it is now. Implements `sealing.AgreedKeys`.
 
     Which of them seals is told by `seal_under`: with several replicas it must be one that all of them hold.
     """

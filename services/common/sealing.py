@@ -74,7 +74,20 @@ class KeyWrapper(Protocol):
         ...
 
     async def open_direct(self, key_id: str, nonce: bytes, ciphertext: bytes, associated: bytes) -> bytes:
-        """Decrypt what v1 sealed with the master key itself. Raises SealError."""
+        """Decrypt what v1 sealed with the master key itself. Raises SealError, as a key service always does."""
+        ...
+
+
+class AgreedKeys(KeyWrapper, Protocol):
+    """Master keys of one replica, which agrees with the others on the one that seals."""
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The keys that it can use now, the preferred first."""
+        ...
+
+    def seal_under(self, key_id: str) -> None:
+        """Seal under this key from now on."""
         ...
 
 

@@ -17,8 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.common.database import Database
 from services.common.errors import AppError, not_found, precondition
-from services.common.master_keys import FileMasterKeys
-from services.common.sealing import Place, Sealer, SealError
+from services.common.sealing import AgreedKeys, Place, Sealer, SealError
 from services.common.telemetry import get_logger
 from services.mail_core.adapters.tables import mailboxes, master_key_holders, master_keys
 from services.mail_core.secret_ports import KeyHolder, KeyUse, SealedValue
@@ -46,7 +45,7 @@ class UnfitMasterKeysError(Exception):
 class KeyAgreement:
     """One replica's part in agreeing on the key that seals."""
 
-    def __init__(self, database: Database, keys: FileMasterKeys) -> None:
+    def __init__(self, database: Database, keys: AgreedKeys) -> None:
         self._database = database
         self._keys = keys
         self._sealer = Sealer(keys)

@@ -5,6 +5,7 @@ import base64
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,6 +119,49 @@ def test_what_the_first_version_sealed_still_opens() -> None:
     value = sealed_v1(KEY, "k1", b"secret")
     assert opened(SEALER, value) == b"secret"
     assert (key_id_of(value), is_under(value, "k1"), is_under(sealed(b"s"), "k1")) == ("k1", False, True)
+
+
+class KeyService:
+    """A key management service: it wraps and unwraps, and nobody sees its keys."""
+
+    current_key_id = "arn.key-1"
+
+    def __init__(self) -> None:
+        self._keys = {"arn.key-1": AESGCM(KEY), "arn.key-0": AESGCM(OTHER)}
+        self.calls: list[tuple[str, bytes]] = []
+
+    async def wrap(self, key_id: str, data_key: bytes, context: bytes) -> bytes:
+        self.calls.append(("wrap", context))
+        return b"service:" + self._keys[key_id].encrypt(bytes(12), data_key, context)
+
+    async def unwrap(self, key_id: str, wrapped: bytes, context: bytes) -> bytes:
+        self.calls.append(("unwrap", context))
+        try:
+            return self._keys[key_id].decrypt(bytes(12), wrapped.removeprefix(b"service:"), context)
+        except (KeyError, InvalidTag):
+            raise SealError("the service refuses") from None
+
+    async def open_direct(self, key_id: str, nonce: bytes, ciphertext: bytes, associated: bytes) -> bytes:
+        del key_id, nonce, ciphertext, associated
+        raise SealError("a service has sealed nothing directly")
+
+
+@pytest.mark.promise("secrets.sealed")
+def test_a_key_service_takes_the_place_of_the_file() -> None:
+    """One call for each value, with team and column as context, which binds it at the service as well."""
+    service = KeyService()
+    sealer = Sealer(service)
+    value = sealed(b"secret", sealer=sealer)
+    assert opened(sealer, value) == b"secret"
+    context = f"mailboxes.grant_sealed:{TEAM}".encode()
+    assert service.calls == [("wrap", context), ("unwrap", context)]
+    assert key_id_of(value) == "arn.key-1"
+    renamed = [value.replace(b"key-1", name) for name in (b"key-0", b"key-9")]
+    for foreign in (*renamed, sealed_v1(KEY, "k1", b"s")):
+        with pytest.raises(SealError):
+            opened(sealer, foreign)
+    with pytest.raises(SealError):
+        opened(sealer, value, Place(OTHER_TEAM, HERE.column))
 
 
 def test_rotation_opens_the_old_and_seals_with_the_new(tmp_path: Path) -> None:
