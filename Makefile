@@ -74,13 +74,14 @@ clean:  ## remove the environment, caches and build results (data folders stay)
 test: $(DEV)  ## every test
 	@$(PYTEST) tests
 
-.PHONY: unit contract integration e2e chaos
+.PHONY: unit contract integration e2e matrix chaos
 unit: $(DEV)  ## rules, on fakes: seconds
 contract: $(DEV)  ## both sides of every promise
 integration: $(DEV)  ## one real process with PostgreSQL and a local Google
 e2e: $(DEV)  ## the user's story through REST, MCP and A2A against the whole system
+matrix: $(DEV)  ## every way in for every kind of caller, secrets, fuzzing, revocation
 chaos: $(DEV)  ## parts die; nothing is lost, nothing happens twice
-unit contract integration e2e chaos:
+unit contract integration e2e matrix chaos:
 	@$(PYTEST) tests/$@
 
 .PHONY: bench

@@ -77,3 +77,15 @@ def test_memory_is_bounded_and_what_is_forgotten_stays_void(monkeypatch: pytest.
     assert revoked.voids(["key:other"], now + 9)
     assert not revoked.voids(["key:other"], now + 15)
     assert revoked.voids(["key:4"], now + 15)
+
+
+def test_whoever_watches_hears_of_their_own_roots_and_while_they_watch() -> None:
+    """A stream that nobody speaks on has to be told that it is over."""
+    revoked, heard = RevokedSubjects(), []
+    with revoked.watched(frozenset({"key:1", "team:1"}), lambda: heard.append("lost")):
+        revoked.add("key:2", time.time())
+        assert heard == []
+        revoked.add("team:1", time.time())
+        assert heard == ["lost"]
+    revoked.add("key:1", time.time())
+    assert heard == ["lost"]
