@@ -94,6 +94,7 @@ def _examples(
     return (
         ("REST", _rest(endpoints.rest, api_key)),
         (f"MCP{hint}", _mcp(endpoints.mcp, api_key)),
+        ("MCP by OAuth: a browser opens, where the API key signs you in", _mcp_by_oauth(endpoints.mcp)),
         ("A2A", _a2a(endpoints.a2a, api_key)),
     )
 
@@ -122,6 +123,10 @@ def _mcp(url: str, api_key: str) -> str:
             json.dumps({"mcpServers": {"mailwarden": server}}),
         )
     )
+
+
+def _mcp_by_oauth(url: str) -> str:
+    return f"claude mcp add --transport http mailwarden {url}"
 
 
 def _a2a(url: str, api_key: str) -> str:

@@ -73,7 +73,7 @@ def agent_card(public_url: str, grpc_address: str, oauth_issuer: str = "") -> Ag
     `oauth_issuer` is our own authorization server; empty when there is none.
     """
     base = public_url.rstrip("/")
-    schemes = {API_KEY: _api_key(), BEARER: _bearer(), **(_oauth(oauth_issuer) if oauth_issuer else {})}
+    schemes = {API_KEY: _api_key(), BEARER: _bearer(), **(_oauth(oauth_issuer, base) if oauth_issuer else {})}
     return AgentCard(
         name="Mailwarden",
         description=(
@@ -125,8 +125,11 @@ def _bearer() -> SecurityScheme:
     return SecurityScheme(http_auth_security_scheme=scheme)
 
 
-def _oauth(issuer: str) -> dict[str, SecurityScheme]:
-    """Say how to get an access token. A scheme has room for one flow, so there are two of them."""
+def _oauth(issuer: str, resource: str) -> dict[str, SecurityScheme]:
+    """Say how to get an access token. A scheme has room for one flow, so there are two of them.
+
+    No member of a scheme is for the resource (RFC 8707), so that its description names it.
+    """
     scopes = {name: action.name for action in ACTIONS.values() for name in action.policy.any_scope}
     token_url = f"{issuer}/oauth/token"
     for_people = AuthorizationCodeOAuthFlow(
@@ -139,12 +142,15 @@ def _oauth(issuer: str) -> dict[str, SecurityScheme]:
     for_keys = ClientCredentialsOAuthFlow(token_url=token_url, scopes=scopes)
     return {
         OAUTH: _oauth_scheme(
-            issuer, OAuthFlows(authorization_code=for_people), "A token that a person agreed to."
+            issuer,
+            OAuthFlows(authorization_code=for_people),
+            f"A token that a person agreed to. Ask for it with resource={resource}.",
         ),
         OAUTH_CLIENT: _oauth_scheme(
             issuer,
             OAuthFlows(client_credentials=for_keys),
-            "A token for an API key: the key's id is the client id, the key itself the client secret.",
+            "A token for an API key: the key's id is the client id, the key itself the client secret. "
+            f"Ask for it with resource={resource}.",
         ),
     }
 

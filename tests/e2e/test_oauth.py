@@ -180,7 +180,9 @@ class _FromTheCard(CredentialService):
         if not self.token:
             flow = scheme.flows.client_credentials
             form = {"grant_type": "client_credentials", "scope": " ".join(flow.scopes)}
-            form["resource"] = self._card.supported_interfaces[0].url.removesuffix("/a2a/rpc")
+            named = re.search(r"resource=(\S+)\.$", scheme.description)
+            assert named, scheme.description
+            form["resource"] = named[1]
             async with httpx.AsyncClient() as http:
                 answer = await http.post(flow.token_url, data=form, auth=self._client)
             self.token = answer.json()["access_token"]

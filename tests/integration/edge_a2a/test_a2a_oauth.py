@@ -53,6 +53,9 @@ async def test_the_card_names_oauth_beside_keys(published: A2aEdge) -> None:
     people = card.security_schemes[OAUTH].oauth2_security_scheme
     keys = card.security_schemes[OAUTH_CLIENT].oauth2_security_scheme
     assert people.flows.authorization_code.pkce_required
+    # The very text of the metadata, which a token's audience is compared with.
+    assert f"resource={RESOURCE}." in people.description
+    assert f"resource={RESOURCE}." in keys.description
     assert dict(people.flows.authorization_code.scopes)["mail:scan"] == "Scan the mailbox"
     assert keys.flows.client_credentials.scopes == people.flows.authorization_code.scopes
 

@@ -74,6 +74,12 @@ def test_examples_are_whole_lines_that_a_shell_understands(welcome: list[str]) -
         assert any(word.startswith("http://127.0.0.1:800") for word in words)
 
 
+def test_the_authorization_server_is_named_and_a_client_of_it_needs_no_key(welcome: list[str]) -> None:
+    """Its address for connectors; the client's own command, which opens a browser."""
+    assert any(line.startswith("OAuth") and ENDPOINTS.oauth in line for line in welcome)
+    assert f"claude mcp add --transport http mailwarden {ENDPOINTS.mcp}" in welcome
+
+
 def test_the_mcp_configuration_is_json(welcome: list[str]) -> None:
     """For clients that are set up by a file."""
     (line,) = (line for line in welcome if line.startswith("{"))
