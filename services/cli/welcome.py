@@ -90,10 +90,12 @@ def _examples(
     endpoints: Endpoints, api_key: str, inherited: Mapping[str, str]
 ) -> tuple[tuple[str, str], ...]:
     has_mail_tools = inherited.get(_MUTATION_TOOLS, "").lower() in {"true", "1", "yes", "on"}
+    # In this mode MCP takes no keys: an example with one would be refused.
+    takes_keys = inherited.get("MCP_AUTH_MODE", "").strip().lower() != "oauth"
     hint = "" if has_mail_tools else f" (tools for calendars; {_MUTATION_TOOLS}=true adds those for mail)"
     return (
         ("REST", _rest(endpoints.rest, api_key)),
-        (f"MCP{hint}", _mcp(endpoints.mcp, api_key)),
+        *(((f"MCP{hint}", _mcp(endpoints.mcp, api_key)),) if takes_keys else ()),
         ("MCP by OAuth: a browser opens, where the API key signs you in", _mcp_by_oauth(endpoints.mcp)),
         ("A2A", _a2a(endpoints.a2a, api_key)),
     )

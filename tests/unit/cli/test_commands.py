@@ -80,6 +80,16 @@ def test_the_authorization_server_is_named_and_a_client_of_it_needs_no_key(welco
     assert f"claude mcp add --transport http mailwarden {ENDPOINTS.mcp}" in welcome
 
 
+def test_where_mcp_takes_no_keys_no_example_shows_it_one(tmp_path: Path) -> None:
+    """`MCP_AUTH_MODE=oauth`."""
+    console = Console(file=StringIO(), width=60)
+    plan = Plan(DataFolder.prepare(tmp_path), {"MCP_AUTH_MODE": "OAuth"})
+    show_welcome(console, plan, ENDPOINTS, "ma_key")
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert not [line for line in lines if ENDPOINTS.mcp in line and "ma_key" in line]
+    assert [line for line in lines if line.startswith("claude mcp add")]
+
+
 def test_the_mcp_configuration_is_json(welcome: list[str]) -> None:
     """For clients that are set up by a file."""
     (line,) = (line for line in welcome if line.startswith("{"))
