@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind
 
 from services.common.context import Call, entered, request_id_from
 from services.common.errors import AppError, Kind, deadline_exceeded, denied, internal, unauthenticated
-from services.common.identity import Caller, PassportVerifier
+from services.common.identity import AUDIENCES, Caller, PassportVerifier
 from services.common.policy import Policy
 from services.common.telemetry import get_logger, record_duration
 from services.common.tracing import parse_traceparent, span, within
@@ -123,8 +123,7 @@ class Dispatcher:
         """Write the one log line and the one measurement of a call."""
         seconds = time.perf_counter() - started
         record_duration(seconds, service=self._service, action=policy.action, reason=reason)
-        level = self._log.warning if reason == "INTERNAL" else self._log.info
-        level(
+        self._level(call, reason)(
             "rpc",
             action=policy.action,
             peer=call.peer,
@@ -132,6 +131,13 @@ class Dispatcher:
             reason=reason,
             ms=round(seconds * 1000, 2),
         )
+
+    def _level(self, call: Call, reason: str) -> Callable[..., object]:
+        if reason == "INTERNAL":
+            return self._log.warning
+        # What a backend asks on its own account, twice a second, is no request of anybody's.
+        is_upkeep = reason == "OK" and call.caller is None and call.peer in AUDIENCES
+        return self._log.debug if is_upkeep else self._log.info
 
 
 def check_scope(policy: Policy, caller: Caller) -> None:

@@ -74,7 +74,7 @@ class KeyWrapper(Protocol):
         ...
 
     async def open_direct(self, key_id: str, nonce: bytes, ciphertext: bytes, associated: bytes) -> bytes:
-        """Decrypt what v1 sealed with the master key itself. Raises SealError, as a key service always does."""
+        """Decrypt what v1 sealed with the master key itself. Raises SealError: a key service always."""
         ...
 
 

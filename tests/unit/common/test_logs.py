@@ -8,6 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+
+from protos.auth.v1 import auth_pb2
+from services.common.context import Call
+from services.common.dispatch import Dispatcher
+from services.common.policy import policy_of
 
 SECRET = "planted-Secret-a8f3"
 ROOT = Path(__file__).parents[3]
@@ -74,3 +80,17 @@ def test_what_libraries_log_is_cut_at_its_first_line(lines: list[dict[str, Any]]
     events = {line["event"] for line in lines}
     assert {"it broke", "Task exception was never retrieved", "seen"} <= events
     assert not any("future" in event for event in events)
+
+
+@pytest.mark.parametrize(
+    ("peer", "reason", "is_told"),
+    [("mail_core", "OK", False), ("mail_core", "INTERNAL", True), ("edge_rest", "OK", True)],
+)
+def test_what_a_backend_asks_on_its_own_account_is_not_told_when_all_is_well(
+    peer: str, reason: str, is_told: bool
+) -> None:
+    """Keys are fetched twice a second; a log of that would bury the requests of people."""
+    method = auth_pb2.DESCRIPTOR.services_by_name["AuthService"].methods_by_name["ListPassportKeys"]
+    with structlog.testing.capture_logs() as logs:
+        Dispatcher("auth", None).report(policy_of(method), Call(request_id="r", peer=peer), reason, 0.0)
+    assert [log["event"] for log in logs if log["log_level"] != "debug"] == ["rpc"] * is_told
