@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Self
+from typing import Any
 from uuid import uuid4
 
 import aiohttp
@@ -24,45 +24,12 @@ from tests.matrix.callers import As
 from tests.matrix.entries import A2A, rpcs
 from tests.matrix.ways import by_grpc
 from tests.matrix.world import Member, World
+from tests.pace import Pace
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PROMISED_S = 1.0
-_PATIENCE = 10.0
-"""How many times the slowest plain answer of the machine a revocation may take beyond what was promised."""
 _BOUND_S = 60.0
 _WINDOW = {"start": "2026-03-10T09:00:00Z", "end": "2026-03-10T17:00:00Z"}
-
-
-class Pace:
-    """How slow the machine is just now: the slowest answer to a question that nothing hangs on.
-
-    On a quiet machine it is some milliseconds and the promise is what counts. On a machine that others keep
-    busy a process may not be given the processor for a second; then a revocation cannot be heard of either.
-    """
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.slowest_s = 0.0
-
-    async def __aenter__(self) -> Self:
-        self._asking = asyncio.create_task(self._ask())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._asking.cancel()
-        await asyncio.gather(self._asking, return_exceptions=True)
-
-    async def _ask(self) -> None:
-        while True:
-            since = time.monotonic()
-            async with self._world.http.get(f"{self._world.system.rest}/health"):
-                self.slowest_s = max(self.slowest_s, time.monotonic() - since)
-            await asyncio.sleep(0.01)
-
-    @property
-    def allowed_s(self) -> float:
-        return PROMISED_S + _PATIENCE * self.slowest_s
 
 
 async def _until(refused: Callable[[], Awaitable[bool]], since: float) -> float:
@@ -127,7 +94,7 @@ async def _measured(world: World, doors: Mapping[str, Callable[[], Awaitable[boo
     """Warm every cache, revoke, and see every door close in time."""
     for name, refused in doors.items():
         assert not await refused(), name
-    async with Pace(world) as pace:
+    async with Pace(world.http, world.system.rest) as pace:
         await revoke()
         since = time.monotonic()
         took = await asyncio.gather(*(_until(refused, since) for refused in doors.values()))
@@ -389,7 +356,7 @@ async def test_an_open_stream_ends_with_its_key(world: World) -> None:
             await asyncio.gather(*(event.wait() for event in streams.open.values()))
             await _asked_by_all(world, member, len(told) - 1)
         assert not [name for name, task in tasks.items() if task.done()]
-        async with Pace(world) as pace:
+        async with Pace(world.http, world.system.rest) as pace:
             await world.revoke(member.key_id)
             since = time.monotonic()
             ended = {name: asyncio.create_task(_ended(task, since)) for name, task in tasks.items()}
