@@ -35,7 +35,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{16}")
 _HINT: Final = re.compile(r"[0-9a-f]{8}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ROUTE: Final = re.compile(
-    r"[A-Z]{3,7} (?:/[a-z0-9/{}_.*-]{0,80}|[a-z]{1,16})|[a-z]{1,16}\.[A-Za-z]{1,48}|unknown"
+    r"[A-Z]{3,7} (?:/[a-z0-9/{}_.*-]{0,80}|[a-z]{1,16})|[a-z]{1,16}\.[A-Za-z_]{1,48}|unknown"
 )
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
 FACTS: Final[Mapping[str, re.Pattern[str]]] = {

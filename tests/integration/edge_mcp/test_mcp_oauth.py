@@ -217,3 +217,16 @@ async def test_an_api_key_is_as_good_as_ever_where_tokens_are_taken(start_edge: 
         edge.post(request("tools/list"), {"X-API-Key": API_KEY}) as response,
     ):
         assert response.status == 200
+
+
+async def test_a_scope_that_was_missing_is_in_the_audit_log(start_edge: StartEdge) -> None:
+    """By tool and caller, as other refusals are: the backend never hears of the call."""
+    async with start_edge(**PUBLISHED) as edge:
+        edge.backends.auth.admit(TOKEN, scopes=["audit:read"])
+        async with edge.post(call("scan_mailbox", "legacy"), BEARER) as response:
+            assert response.status == 403
+        backends = edge.backends
+    (event,) = [sent.event for sent in backends.audit.appended if sent.event.reason == "SCOPE_MISSING"]
+    assert (event.action, event.outcome) == ("request.refused", "denied")
+    assert event.facts["route"] == "mcp.scan_mailbox"
+    assert TOKEN not in str(event)
