@@ -1,5 +1,7 @@
 """Signing keys that follow the clock: published first, signing later, gone with their last token."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,3 +74,14 @@ def test_a_line_that_is_not_understood_is_refused(line: str) -> None:
     """To ignore an end would keep a key alive that somebody has ended."""
     with pytest.raises(ValueError, match="Mailwarden-Key"):
         read_dated_keys(line.encode() + OLD)
+
+
+@given(
+    st.binary(max_size=200)
+    | st.text(alphabet="Mailwarden-Key:ustilgfrom=20T:Z -\nBEGINED", max_size=200).map(str.encode)
+    | st.binary(max_size=60).map(lambda odd: b"Mailwarden-Key:" + odd + b"\n" + OLD)
+)
+def test_arbitrary_bytes_are_read_or_refused(content: bytes) -> None:
+    """One kind of error, whatever the file holds."""
+    with contextlib.suppress(ValueError):
+        read_dated_keys(content)
