@@ -30,6 +30,8 @@ TIMEOUT_S: Final = 5.0
 MAX_BYTES: Final = 256 * 1024
 FRESH_S: Final = 3_600.0
 LEEWAY_S: Final = 60.0
+MAX_EMAIL_CHARS: Final = 254
+"""RFC 5321 §4.5.3.1.3. It is kept with what the person allows."""
 MAX_AGE_S: Final = 600.0
 """An id_token is seconds old when we get it; an old one is somebody's keepsake."""
 _OK: Final = 200
@@ -58,8 +60,8 @@ class OidcRules:
 
     def allow(self, email: str) -> bool:
         """Whether somebody with this checked address may sign in."""
-        address = email.lower()
-        return address in self.emails or address.rpartition("@")[2] in self.domains
+        name, _, domain = email.lower().rpartition("@")
+        return bool(name) and (f"{name}@{domain}" in self.emails or domain in self.domains)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,8 @@ class OidcProvider:
         email = claims.get("email")
         # An address that the issuer has not checked is what anybody cares to write there.
         if not isinstance(email, str) or claims.get("email_verified") is not True or email.count("@") != 1:
+            raise _denied()
+        if len(email) > MAX_EMAIL_CHARS or not email.isprintable():
             raise _denied()
         if self._rules.allow(email):
             return email

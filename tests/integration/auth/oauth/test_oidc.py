@@ -1,15 +1,21 @@
 """People sign in at an identity provider: one good way in, and every bad id_token stays outside."""
 
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.auth.domain.team import DEFAULT_TEAM_ID
+from services.auth.oauth.adapters.oidc import OidcRules, may_still
+from services.auth.oauth.domain.grants import Grant
+from services.common.errors import AppError
 from tests.fakes.oidc_provider import CLIENT_ID, CLIENT_SECRET, OidcHost, serving_oidc
+from tests.integration.auth.oauth.test_sessions import ticket_for
 from tests.integration.auth.oauth.world import RESOURCE, Answer, World, running_world
 from tests.postgres import Databases
 
@@ -76,6 +82,9 @@ def bad() -> dict[str, dict[str, Any]]:
         "no address": {"email": None},
         "address of another domain": {"email": "a@evil.example"},
         "domain at the end": {"email": "a@notcorp.example"},
+        "nobody at the domain": {"email": "@corp.example"},
+        "too long": {"email": "a" * 250 + "@corp.example"},
+        "a line break": {"email": "a\n@corp.example"},
         "two ats": {"email": "a@evil.example@corp.example"},
     }
 
@@ -103,3 +112,67 @@ async def test_a_sign_in_stays_in_its_browser(signing: Signing) -> None:
     back = await signing.world.call("GET", away.location)
     signing.world.cookies.clear()
     assert (await signing.world.browse("GET", back.location)).status == 403
+
+
+async def account_of(signing: Signing) -> Answer:
+    """Go to the page of what was allowed, by way of the provider."""
+    away = await signing.world.browse("GET", "/oauth/account")
+    assert away.status == 302, away.text
+    back = await signing.world.call("GET", away.location)
+    return await signing.world.browse("GET", back.location)
+
+
+@pytest.mark.promise("revocation.grants")
+async def test_a_person_without_any_key_takes_back_what_they_allowed(signing: Signing) -> None:
+    """Nobody else could do it for them by a key: they have none."""
+    world = signing.world
+    client = (await world.register())["client_id"]
+    answer = await world.consent(await signing.come_back(client), "mail:scan")
+    got = (await world.redeem(client, answer.sent["code"])).json
+    world.cookies.clear()
+    arrived = await account_of(signing)
+    assert (arrived.status, arrived.location) == (302, "/oauth/account")
+    page = await world.browse("GET", "/oauth/account")
+    assert "alice@corp.example" in page.text
+    for grant in re.findall(r'name=grant value="([^"]*)"', page.text):
+        form = {"ticket": ticket_for(page, "/oauth/account"), "grant": grant}
+        assert (await world.browse("POST", "/oauth/account", data=form)).status == 303
+    with pytest.raises(AppError, match="TOKEN_REVOKED"):
+        await world.oauth.check(got["access_token"], RESOURCE)
+
+
+async def test_a_person_who_is_refused_sees_a_page_and_is_not_sent_round_again(signing: Signing) -> None:
+    """There is no client to tell, and the page of the account would send them away once more."""
+    signing.host.claims = {"email_verified": False}
+    refused = await account_of(signing)
+    assert refused.status == 403
+    assert "Location" not in refused.headers
+
+
+@pytest.mark.parametrize(
+    ("person", "key_id", "team_id", "may"),
+    [
+        ("bob@other.example", "", DEFAULT_TEAM_ID, True),
+        ("BOB@other.example", "", DEFAULT_TEAM_ID, True),
+        ("x@corp.example", "", DEFAULT_TEAM_ID, True),
+        ("eve@other.example", "", DEFAULT_TEAM_ID, False),
+        ("x@sub.corp.example", "", DEFAULT_TEAM_ID, False),
+        ("corp.example", "", DEFAULT_TEAM_ID, False),
+        ("", "", DEFAULT_TEAM_ID, False),
+        ("bob@other.example", "", "0a0a0a0a-0000-4000-8000-000000000000", False),
+        ("the holder of key 1", "key-1", DEFAULT_TEAM_ID, True),
+    ],
+)
+def test_the_list_of_people_is_asked_each_time(person: str, key_id: str, team_id: str, may: bool) -> None:
+    """Who was taken off it loses what they allowed, not only the way in."""
+    now = datetime.now(UTC)
+    grant = Grant(
+        id="g", team_id=team_id, client_id="c", client_name="c", principal="p", key_id=key_id,
+        scopes=frozenset(), resource="r", created_at=now, expires_at=now, person=person,
+    )  # fmt: skip
+    rules = OidcRules(
+        issuer="https://idp.example", client_id="c", client_secret="s", redirect_uri="r",
+        team_id=DEFAULT_TEAM_ID, emails=frozenset({"bob@other.example"}), domains=frozenset({"corp.example"}),
+    )  # fmt: skip
+    assert may_still(grant, rules) is may
+    assert may_still(grant, None) is bool(key_id)
