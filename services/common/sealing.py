@@ -7,6 +7,7 @@ which never leaves its `KeyWrapper`. Sealed form:
         tag(16)
     v1: 0x01 ‖ len(key id) ‖ key id ‖ nonce(12) ‖ ciphertext ‖ tag(16), sealed with the master key itself and
         bound to the team alone; read, never written
+    plain: 0x00 ‖ plaintext, what was kept in plain before its column was sealed; no sealer opens it
 
 What cannot be opened fails closed.
 """
@@ -21,7 +22,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 KEY_BYTES: Final = 32
 GRANT_COLUMN: Final = "mailboxes.grant_sealed"
 """Where the grants of mailboxes are kept."""
+TARGET_COLUMN: Final = "subscriptions.target_sealed"
+"""Where it is kept how subscriptions are ended: links and addresses."""
+SEALED_COLUMNS: Final = (GRANT_COLUMN, TARGET_COLUMN)
+"""Every place of sealed values, as `table.column`; the tables have `id` and `team_id`."""
 NONCE_BYTES: Final = 12
+_PLAIN: Final = b"\x00"
 _V1: Final = 1
 _V2: Final = 2
 _HEAD_BYTES: Final = 2
@@ -128,6 +134,11 @@ def key_id_of(sealed: bytes) -> str:
 def is_under(sealed: bytes, key_id: str) -> bool:
     """Whether a value has the present form and is sealed under this master key. Raises SealError."""
     return sealed[:1] == bytes([_V2]) and key_id_of(sealed) == key_id
+
+
+def plain_of(kept: bytes) -> bytes | None:
+    """Give what a migration found in plain and only marked; None for everything else."""
+    return kept[1:] if kept[:1] == _PLAIN else None
 
 
 def decrypt(key: bytes, nonce: bytes, ciphertext: bytes, associated: bytes) -> bytes:

@@ -41,8 +41,8 @@ def mailbox(value: Mailbox) -> resources_pb2.Mailbox:
     )
 
 
-def subscription(value: Subscription) -> resources_pb2.Subscription:
-    """Present a subscription."""
+def subscription(value: Subscription, web_page_url: str) -> resources_pb2.Subscription:
+    """Present a subscription, with the page where a person has to finish ending it."""
     plan = value.plan
     return resources_pb2.Subscription(
         id=value.id,
@@ -59,7 +59,7 @@ def subscription(value: Subscription) -> resources_pb2.Subscription:
         method=_method(plan.method),
         method_reason=plan.reason,
         method_explanation=plan.explanation,
-        web_page_url=plan.web_page_url or "",
+        web_page_url=web_page_url,
         outcome_reason=value.outcome_reason,
     )
 

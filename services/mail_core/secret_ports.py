@@ -3,16 +3,36 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from services.common.sealing import Place
 from services.mail_core.domain.ids import TeamId
 
 
 @dataclass(frozen=True, slots=True)
-class SealedValue:
-    """One sealed value and the row that holds it."""
+class Position:
+    """A value in the order in which all are walked: column by column, by the id of the row."""
 
+    column: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SealedValue:
+    """One sealed value, its `table.column`, and the row that holds it."""
+
+    column: str
     id: str
     team_id: TeamId
     sealed: bytes = field(repr=False)
+
+    @property
+    def place(self) -> Place:
+        """What it belongs to."""
+        return Place(self.team_id, self.column)
+
+    @property
+    def position(self) -> Position:
+        """Where it stands among all."""
+        return Position(self.column, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +55,8 @@ class KeyHolder:
 class SealedValues(Protocol):
     """Everything that is sealed, whosever it is."""
 
-    async def page(self, after: str, limit: int) -> list[SealedValue]:
-        """List values by id, beginning behind `after`; an empty one begins at the first."""
+    async def page(self, after: Position | None, limit: int) -> list[SealedValue]:
+        """List values of all columns, beginning behind `after`, or at the first."""
         ...
 
     async def replace(self, value: SealedValue, sealed: bytes) -> bool:

@@ -68,8 +68,9 @@ class MailServicer:
             rows, token, total = await self.look.subscriptions(
                 call, request.mailbox_id, _page(request), _states(request.states)
             )
+        pages = await self.look.web_pages(call, rows)
         return mail_pb2.ListSubscriptionsResponse(
-            subscriptions=[presenting.subscription(row) for row in rows],
+            subscriptions=[presenting.subscription(row, pages.get(row.id, "")) for row in rows],
             next_page_token=token,
             total_size=total,
         )

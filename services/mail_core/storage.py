@@ -1,6 +1,6 @@
 """What the mail core keeps, as its operations see it: everything of one team, one transaction at a time."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +26,7 @@ from services.mail_core.domain.records import (
     SeenMessage,
     Subscription,
 )
-from services.mail_core.domain.subscription import SubscriptionState
+from services.mail_core.domain.subscription import SubscriptionKey, SubscriptionState
 from services.mail_core.domain.target import TargetUse
 from services.mail_core.domain.unsubscribe_plan import Method
 
@@ -92,9 +92,16 @@ class Subscriptions(Protocol):
         ...
 
     async def record(
-        self, mailbox_id: MailboxId, seen: Sequence[SeenMessage], found: Sequence[Finding]
+        self,
+        mailbox_id: MailboxId,
+        seen: Sequence[SeenMessage],
+        found: Sequence[Finding],
+        targets: Mapping[SubscriptionKey, bytes | None],
     ) -> None:
-        """Keep messages that `unread_ids` gave, and what they say about their lists."""
+        """Keep messages that `unread_ids` gave, and what they say about their lists.
+
+        `targets` has, for each list found, what ending it needs, sealed; None when that is nothing.
+        """
         ...
 
     async def ranked(

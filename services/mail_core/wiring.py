@@ -49,6 +49,7 @@ from services.mail_core.operations.reseal_secrets import ResealSecrets
 from services.mail_core.operations.run_operation import RunOperation
 from services.mail_core.operations.scan_mailbox import ScanMailbox, ScanSettings
 from services.mail_core.operations.unsubscribe import Unsubscribe
+from services.mail_core.operations.unsubscribe_targets import UnsubscribeTargets
 from services.mail_core.servicer import MailAdminServicer, MailServicer
 from services.mail_core.settings import Settings
 
@@ -78,10 +79,11 @@ async def mail_core(settings: Settings) -> AsyncIterator[Built]:
         master_keys = _master_keys(settings)
         agreement = KeyAgreement(database, master_keys)
         await stack.enter_async_context(_agreeing(agreement))
-        grants = GoogleGrants(Sealer(master_keys), google)
-        reseal = ResealSecrets(PostgresSealedValues(database), Sealer(master_keys), Outbox(database).write)
+        sealer = Sealer(master_keys)
+        grants, targets = GoogleGrants(sealer, google), UnsubscribeTargets(sealer)
+        reseal = ResealSecrets(PostgresSealedValues(database), sealer, Outbox(database).write)
         await stack.enter_async_context(changes.listening())
-        run = _run_operation(settings, store, grants)
+        run = _run_operation(settings, store, grants, targets)
         await stack.enter_async_context(queue.working(run, settings.drain_s))
         refreshing = asyncio.create_task(keys.keep_fresh())
         stack.callback(refreshing.cancel)
@@ -90,7 +92,7 @@ async def mail_core(settings: Settings) -> AsyncIterator[Built]:
         notes = await stack.enter_async_context(_auditing(database, auth))
         await notes.note(configured(SERVICE, settings))
         dispatcher = Dispatcher(SERVICE, PassportVerifier(SERVICE, keys.find, revoked), notes.denied)
-        server = GrpcServer(dispatcher, tls, _services(store, grants, changes, reseal))
+        server = GrpcServer(dispatcher, tls, _services(store, grants, targets, changes, reseal))
 
         async def is_ready() -> bool:
             return keys.are_loaded and agreement.is_reached and await database.is_ready()
@@ -144,12 +146,16 @@ async def _agreeing(agreement: KeyAgreement) -> AsyncIterator[None]:
 
 
 def _services(
-    store: PostgresStore, grants: GoogleGrants, changes: PostgresOperationChanges, reseal: ResealSecrets
+    store: PostgresStore,
+    grants: GoogleGrants,
+    targets: UnsubscribeTargets,
+    changes: PostgresOperationChanges,
+    reseal: ResealSecrets,
 ) -> list[Service]:
     mail = MailServicer(
-        look=LookAtMail(store),
-        ask=AskForWork(store, now),
-        follow=FollowOperation(store, changes),
+        look=LookAtMail(store, targets),
+        ask=AskForWork(store, targets, now),
+        follow=FollowOperation(store, targets, changes),
         owner_time=OwnerTime(store, grants, now),
         label=LabelMailbox(store),
     )
@@ -158,14 +164,18 @@ def _services(
     return [Service(described["MailService"], mail), Service(described["MailAdminService"], admin)]
 
 
-def _run_operation(settings: Settings, store: PostgresStore, grants: GoogleGrants) -> RunOperation:
+def _run_operation(
+    settings: Settings, store: PostgresStore, grants: GoogleGrants, targets: UnsubscribeTargets
+) -> RunOperation:
     links = LinkPolicy.parse(settings.egress_allow)
     scan = ScanSettings(settings.gmail_query, settings.scan_max_messages, settings.triage_archive)
     return RunOperation(
         store,
         {
-            OperationKind.SCAN: ScanMailbox(store, grants, _rules(settings), links, scan, now),
-            OperationKind.UNSUBSCRIBE: Unsubscribe(store, grants, GuardedOneClick(Egress(policy=links)), now),
+            OperationKind.SCAN: ScanMailbox(store, grants, targets, _rules(settings), links, scan, now),
+            OperationKind.UNSUBSCRIBE: Unsubscribe(
+                store, grants, targets, GuardedOneClick(Egress(policy=links)), now
+            ),
         },
     )
 

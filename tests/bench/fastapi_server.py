@@ -102,7 +102,7 @@ class SubscriptionOut(BaseModel):
             method=plan.method,
             method_reason=plan.reason,
             method_explanation=plan.explanation,
-            web_page_url=plan.web_page_url or "",
+            web_page_url="",  # of those that are left to a person alone, and the corpus has none
             outcome_reason=row.outcome_reason,
         )
 
@@ -117,7 +117,7 @@ def build_app(database_url: str, key_digest: str, caller: dict[str, Any]) -> Fas
     """Put the application together. `caller` is who the one key names, as `GET /v1/me` shows it."""
     app = FastAPI()
     known = {key_digest: CallerOut(**caller)}
-    look = LookAtMail(PostgresStore(Database(database_url), queue=None))
+    look = LookAtMail(PostgresStore(Database(database_url), queue=None), targets=None)
 
     async def authenticated(x_api_key: Annotated[str, Header()]) -> CallerOut:
         found = known.get(hashlib.sha256(x_api_key.encode()).hexdigest())

@@ -63,7 +63,9 @@ class Planted:
     secrets: dict[str, str] = field(default_factory=dict)
     """Never anywhere: credentials, keys, and the words of mail."""
     private: dict[str, str] = field(default_factory=dict)
-    """In the database and in answers to their owner, and nowhere else: addresses and links."""
+    """In the database and in answers to their owner, and nowhere else: addresses."""
+    links: dict[str, str] = field(default_factory=dict)
+    """In answers to their owner, and nowhere else: the database has them sealed."""
 
     async def ask(self, method: str, url: str, *, shows: str = "", **options: Any) -> str:
         """Ask, and keep what was answered; `shows` names the one field that may hold a secret."""
@@ -121,7 +123,7 @@ async def _tell(planted: Planted, folder: Path) -> None:
         **{f"key of {caller}": member.secret for caller, member in world.members.items()},
         "passport": await world.passport(As.ADMIN, "mail_core"),
     }
-    planted.private = {"sender": SENDER, "link": LINK}
+    planted.private, planted.links = {"sender": SENDER}, {"link": LINK}
     await _mail(planted)
     await _keys(planted)
     await _sign_in(planted, folder)
@@ -323,21 +325,28 @@ async def _rows(planted: Planted) -> list[tuple[str, bytes]]:
     return found
 
 
-async def _leaks(planted: Planted, hidden: Mapping[str, str], private: Mapping[str, str]) -> list[str]:
+async def _leaks(
+    planted: Planted, hidden: Mapping[str, str], private: Mapping[str, str], links: Mapping[str, str]
+) -> list[str]:
     """Every place that holds what it must not."""
-    everything = {**hidden, **private}
+    everything = {**hidden, **private, **links}
     open_places = [
         *_logs(planted),
         *_command_lines(planted),
         ("spans, metrics and logs by OTLP", planted.collector.everything),
     ]
-    leaks = [f"{place}: {name}" for place, text in open_places for name in _found(text, everything)]
-    closed_places = [
-        *await _rows(planted),
+    at_rest = await _rows(planted)
+    answers = [
         *_files(planted.world.system.data_dir),
         *((place, text.encode()) for place, text in planted.answers),
     ]
-    return leaks + [f"{place}: {name}" for place, text in closed_places for name in _found(text, hidden)]
+    searched = [(open_places, everything), (at_rest, {**hidden, **links}), (answers, hidden)]
+    return [
+        f"{place}: {name}"
+        for places, secrets in searched
+        for place, text in places
+        for name in _found(text, secrets)
+    ]
 
 
 @pytest.mark.promise("secrets.at-rest", "secrets.logs", "traces.private", "secrets.planted")
@@ -346,7 +355,8 @@ async def test_nothing_that_was_planted_is_found_anywhere(planted: Planted) -> N
     assert len(planted.secrets) > 25
     assert len(planted.answers) > 30
     assert not [told for _, told in planted.answers if "Traceback" in told]
-    leaks = await _leaks(planted, planted.secrets, planted.private)
+    assert [told for _, told in planted.answers if LINK in told], "its owner was not shown the link"
+    leaks = await _leaks(planted, planted.secrets, planted.private, planted.links)
     assert not leaks, "\n".join(leaks)
 
 
@@ -373,4 +383,4 @@ async def test_what_is_planted_on_purpose_is_found(place: str, planted: Planted)
         planted.answers.append(("GET /", secret))
     else:
         planted.collector.received[next(iter(planted.collector.received))].append(secret.encode())
-    assert await _leaks(planted, {"on purpose": secret}, {}), place
+    assert await _leaks(planted, {"on purpose": secret}, {}, {}), place

@@ -126,7 +126,7 @@ class MailServiceServicer(object):
         ALREADY_EXISTS REQUEST_ID_REUSED (same id, other request). The operation may fail with
         GMAIL_GRANT_REVOKED, GMAIL_QUOTA, GMAIL_DOWN, GMAIL_REFUSED, GMAIL_NOT_FOUND, GMAIL_CONFLICT (a
         label name that Gmail does not take), GRANT_UNREADABLE (the server's master key does not open the
-        grant).
+        grant), MASTER_KEY_UNSETTLED (no key is agreed on that could seal what was found).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -149,7 +149,9 @@ class MailServiceServicer(object):
 
         Errors: NOT_FOUND MAILBOX_NOT_FOUND, SUBSCRIPTION_NOT_FOUND; FAILED_PRECONDITION
         GMAIL_GRANT_REVOKED; INVALID_ARGUMENT MAILBOX_REQUIRED, SUBSCRIPTION_IDS_REQUIRED,
-        TOO_MANY_SUBSCRIPTIONS (100), REQUEST_ID_INVALID; ALREADY_EXISTS REQUEST_ID_REUSED.
+        TOO_MANY_SUBSCRIPTIONS (100), REQUEST_ID_INVALID; ALREADY_EXISTS REQUEST_ID_REUSED. The operation may
+        fail with TARGET_UNREADABLE (the server's master key does not open a link or address that it needs;
+        for that list nothing was claimed or sent).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -644,8 +646,8 @@ class MailAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ResealSecrets(self, request, context):
-        """Seals the next at most 100 values anew that are not under the current master key. Safe to repeat, to
-        stop anywhere, and beside everything else.
+        """Seals the next at most 100 values anew that are not under the current master key, and those that an
+        upgrade found in plain. Safe to repeat, to stop anywhere, and beside everything else.
 
         Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID; UNAVAILABLE MASTER_KEY_UNSETTLED.
         """

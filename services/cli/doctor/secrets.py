@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Final
 
+from psycopg import AsyncConnection, sql
+
 from protos.mail.v1 import mail_pb2
 from services.cli.doctor.findings import Finding, Status, judged, skipped
 from services.cli.doctor.isolation import connected
 from services.cli.doctor.target import KEY_FILE_SETTINGS, Target
 from services.common.master_keys import read_master_keys
-from services.common.sealing import GRANT_COLUMN, Place, Sealer, SealError
+from services.common.sealing import SEALED_COLUMNS, Place, Sealer, SealError, plain_of
 
 _OTHERS: Final = 0o077
 _PAGE: Final = 500
@@ -55,21 +57,37 @@ async def _keys(target: Target) -> Finding:
 
 
 async def all_open(app_url: str, file: Path) -> Finding:
-    """Open every grant with the keys of the file; nothing of it is kept."""
-    sealer, opened, broken, after = Sealer(read_master_keys(file)), 0, 0, _NOBODY
-    query = "SELECT id::text, team_id::text, grant_sealed FROM mailboxes WHERE id > %s ORDER BY id LIMIT %s"
+    """Open every sealed value with the keys of the file; nothing of it is kept."""
+    sealer, opened, broken, plain = Sealer(read_master_keys(file)), 0, 0, 0
     async with connected(app_url) as connection:
         await connection.execute("SELECT set_config('mailwarden.key_upkeep', 'on', true)")
-        while rows := await (await connection.execute(query, (after, _PAGE))).fetchall():
-            after = rows[-1][0]
-            for _, team_id, sealed in rows:
+        for column in SEALED_COLUMNS:
+            async for team_id, sealed in _values(connection, column):
+                if plain_of(sealed) is not None:
+                    plain += 1
+                    continue
                 try:
-                    await sealer.open(bytes(sealed), Place(team_id, GRANT_COLUMN))
+                    await sealer.open(sealed, Place(team_id, column))
                     opened += 1
                 except SealError:
                     broken += 1
     problems = [f"{broken} of {opened + broken} sealed values do not open"] if broken else []
+    problems += [f"{plain} values are not sealed yet: run `mailwarden secrets reseal`"] if plain else []
     return judged("secrets.sealed", problems, f"all {opened} sealed values open for their team and place")
+
+
+async def _values(connection: AsyncConnection, column: str) -> AsyncIterator[tuple[str, bytes]]:
+    """Give what a column holds, with the team of each."""
+    table, _, name = column.partition(".")
+    query = sql.SQL(
+        "SELECT id::text, team_id::text, {name} FROM {table}"
+        " WHERE id > %s AND {name} IS NOT NULL ORDER BY id LIMIT %s"
+    ).format(name=sql.Identifier(name), table=sql.Identifier(table))
+    after = _NOBODY
+    while rows := await (await connection.execute(query, (after, _PAGE))).fetchall():
+        after = rows[-1][0]
+        for _, team_id, sealed in rows:
+            yield team_id, bytes(sealed)
 
 
 def closed(files: Iterable[Path]) -> Finding:

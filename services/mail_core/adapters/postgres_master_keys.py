@@ -17,10 +17,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.common.database import Database
 from services.common.errors import AppError, not_found, precondition
-from services.common.sealing import AgreedKeys, Place, Sealer, SealError
+from services.common.sealing import GRANT_COLUMN, TARGET_COLUMN, AgreedKeys, Place, Sealer, SealError
 from services.common.telemetry import get_logger
-from services.mail_core.adapters.tables import mailboxes, master_key_holders, master_keys
-from services.mail_core.secret_ports import KeyHolder, KeyUse, SealedValue
+from services.mail_core.adapters.tables import (
+    mailboxes,
+    master_key_holders,
+    master_keys,
+    subscriptions,
+)
+from services.mail_core.secret_ports import KeyHolder, KeyUse, Position, SealedValue
 
 UPKEEP: Final = {"mailwarden.key_upkeep": "on"}
 LIVE: Final = timedelta(seconds=15)
@@ -33,9 +38,26 @@ _LOCK: Final = sa.text("SELECT pg_advisory_xact_lock(726103)")
 _CANARY: Final = b"mailwarden canary 1"
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 _CANARY_PLACE: Final = Place(_NOBODY, "master_keys.canary")
-_ROW_KEY_ID: Final = sa.func.convert_from(
-    sa.func.substring(mailboxes.c.grant_sealed, 3, sa.func.get_byte(mailboxes.c.grant_sealed, 1)), "LATIN1"
-)
+_COLUMNS: Final = {
+    GRANT_COLUMN: mailboxes.c.grant_sealed,
+    TARGET_COLUMN: subscriptions.c.target_sealed,
+}
+
+
+def _key_ids() -> sa.Subquery:
+    """The `key_id` of every sealed value. What is not sealed yet begins with a zero byte and has none."""
+    parts = []
+    for kept in _COLUMNS.values():
+        named = sa.func.convert_from(
+            sa.func.substring(kept, 3, sa.func.get_byte(kept, 1)), "LATIN1", type_=sa.Text
+        )
+        is_sealed = sa.func.get_byte(kept, 0, type_=sa.Integer) > 0
+        parts.append(sa.select(sa.case((is_sealed, named)).label("key_id")))
+    every = sa.union_all(*parts).subquery()
+    return sa.select(every.c.key_id).where(every.c.key_id.is_not(None)).subquery()
+
+
+_KEY_IDS: Final = _key_ids()
 
 
 class UnfitMasterKeysError(Exception):
@@ -110,7 +132,7 @@ class KeyAgreement:
         needed = set(canaries)
         if has_changed:
             # Every row is read for this. Whatever is sealed later is sealed under a key that has a canary.
-            needed |= set((await connection.execute(sa.select(_ROW_KEY_ID).distinct())).scalars())
+            needed |= set((await connection.execute(sa.select(_KEY_IDS.c.key_id).distinct())).scalars())
         if missing := sorted(needed - set(held)):
             raise UnfitMasterKeysError(
                 f"MASTER_KEY_FILE lacks {', '.join(missing)}, which the database needs: put the key back"
@@ -146,28 +168,33 @@ class KeyAgreement:
 
 @dataclass(frozen=True, slots=True)
 class PostgresSealedValues:
-    """Implements `secret_ports.SealedValues`: the grants of all mailboxes."""
+    """Implements `secret_ports.SealedValues`: the columns of `sealing.SEALED_COLUMNS`."""
 
     database: Database
 
-    async def page(self, after: str, limit: int) -> list[SealedValue]:
-        """List sealed values by id, of all teams."""
-        columns = (mailboxes.c.id, mailboxes.c.team_id, mailboxes.c.grant_sealed)
-        query = sa.select(*columns).where(mailboxes.c.id > (after or _NOBODY))
+    async def page(self, after: Position | None, limit: int) -> list[SealedValue]:
+        """List sealed values of all teams, column by column, by id."""
+        names = list(_COLUMNS)
+        found: list[SealedValue] = []
         async with self.database.transaction(UPKEEP) as connection:
-            rows = await connection.execute(query.order_by(mailboxes.c.id).limit(limit))
-            return [SealedValue(row.id, row.team_id, bytes(row.grant_sealed)) for row in rows]
+            for name in names[names.index(after.column) if after else 0 :]:
+                behind = after.id if after and after.column == name else _NOBODY
+                query = _page(_COLUMNS[name], behind, limit - len(found))
+                rows = await connection.execute(query)
+                found += [SealedValue(name, row.id, row.team_id, bytes(row.sealed)) for row in rows]
+        return found
 
     async def replace(self, value: SealedValue, sealed: bytes) -> bool:
         """Put another sealed form in the place of a value, unless somebody else has written meanwhile."""
-        mine = (mailboxes.c.id == value.id) & (mailboxes.c.grant_sealed == value.sealed)
-        statement = sa.update(mailboxes).where(mine).values(grant_sealed=sealed)
+        kept = _COLUMNS[value.column]
+        mine = (kept.table.c.id == value.id) & (kept == value.sealed)
+        statement = sa.update(kept.table).where(mine).values({kept: sealed})
         async with self.database.team(value.team_id) as connection:
             return (await connection.execute(statement)).rowcount == 1
 
     async def uses(self) -> list[KeyUse]:
-        """Count rows by the master key that they are sealed under; keys without rows too."""
-        rows = sa.select(_ROW_KEY_ID.label("key_id"), sa.func.count().label("rows")).group_by(_ROW_KEY_ID)
+        """Count values by the master key that they are sealed under; keys without values too."""
+        rows = sa.select(_KEY_IDS.c.key_id, sa.func.count().label("rows")).group_by(_KEY_IDS.c.key_id)
         async with self.database.transaction(UPKEEP) as connection:
             counts = {row.key_id: row.rows for row in await connection.execute(rows)}
             known = (await connection.execute(sa.select(master_keys.c.key_id))).scalars()
@@ -188,7 +215,7 @@ class PostgresSealedValues:
             is_settled = (await connection.execute(sa.select(settled).where(key))).scalar_one_or_none()
             if is_settled is None:
                 raise not_found("MASTER_KEY_NOT_FOUND", "The database knows no master key of this id.")
-            rows = sa.select(sa.func.count()).select_from(mailboxes).where(_ROW_KEY_ID.in_([key_id]))
+            rows = sa.select(sa.func.count()).select_from(_KEY_IDS).where(_KEY_IDS.c.key_id == key_id)
             if count := (await connection.execute(rows)).scalar_one():
                 message = f"{count} values are sealed under this master key: re-encrypt them first."
                 raise precondition("MASTER_KEY_IN_USE", message)
@@ -196,6 +223,13 @@ class PostgresSealedValues:
                 message = f"This master key sealed within the last {SETTLE.seconds} s: try again then."
                 raise precondition("MASTER_KEY_IN_USE", message)
             await connection.execute(sa.delete(master_keys).where(key))
+
+
+def _page(kept: sa.Column[bytes], after: str, limit: int) -> sa.Select:
+    table = kept.table
+    query = sa.select(table.c.id, table.c.team_id, kept.label("sealed"))
+    query = query.where(table.c.id > after, kept.is_not(None))
+    return query.order_by(table.c.id).limit(limit)
 
 
 def _is_live() -> sa.ColumnElement[bool]:

@@ -39,11 +39,18 @@ class PostgresSubscriptions:
         return [gmail_id for gmail_id in ids if gmail_id not in known]
 
     async def record(
-        self, mailbox_id: MailboxId, seen: Sequence[SeenMessage], found: Sequence[Finding]
+        self,
+        mailbox_id: MailboxId,
+        seen: Sequence[SeenMessage],
+        found: Sequence[Finding],
+        targets: Mapping[SubscriptionKey, bytes | None],
     ) -> None:
         """Keep messages that `unread_ids` gave, and what they say about their lists."""
         known = await self._by_key(mailbox_id, [finding.key for finding in found])
-        merged = {finding.key: self._merged(mailbox_id, finding, known) for finding in found}
+        merged = {
+            finding.key: _merged(mailbox_id, finding, known.get(finding.key), targets[finding.key])
+            for finding in found
+        }
         if merged:
             await self._save(list(merged.values()))
         if seen:
@@ -118,25 +125,6 @@ class PostgresSubscriptions:
         rows = await self.connection.execute(query.with_for_update())
         return {subscription.key: subscription for subscription in map(_subscription, rows)}
 
-    def _merged(
-        self, mailbox_id: MailboxId, finding: Finding, known: Mapping[SubscriptionKey, Subscription]
-    ) -> Subscription:
-        if finding.key in known:
-            return finding.merged_into(known[finding.key])
-        return Subscription(
-            id=SubscriptionId(str(uuid.uuid4())),
-            mailbox_id=mailbox_id,
-            key=finding.key,
-            display_name=finding.display_name,
-            sender=finding.sender,
-            message_count=finding.message_count,
-            first_seen_at=finding.first_seen_at,
-            last_seen_at=finding.last_seen_at,
-            category_counts=finding.category_counts,
-            plan=finding.plan,
-            alias=finding.alias,
-        )
-
     async def _save(self, merged: Sequence[Subscription]) -> None:
         statement = insert(subscriptions).values([self._row(subscription) for subscription in merged])
         fresh = statement.excluded
@@ -148,6 +136,7 @@ class PostgresSubscriptions:
             "last_seen_at",
             "category_counts",
             "plan",
+            "target_sealed",
         )
         await self.connection.execute(
             statement.on_conflict_do_update(index_elements=["id"], set_={name: fresh[name] for name in kept})
@@ -167,7 +156,8 @@ class PostgresSubscriptions:
             "last_seen_at": subscription.last_seen_at,
             "category_counts": dict(subscription.category_counts),
             "state": subscription.state,
-            "plan": plan_to_json(subscription.plan, subscription.alias),
+            "plan": plan_to_json(subscription.plan),
+            "target_sealed": subscription.target_sealed,
         }
 
     async def _save_messages(
@@ -203,6 +193,26 @@ class PostgresSubscriptions:
 _TEXTS = sa.ARRAY(sa.Text)
 
 
+def _merged(
+    mailbox_id: MailboxId, finding: Finding, known: Subscription | None, target_sealed: bytes | None
+) -> Subscription:
+    if known is not None:
+        return finding.merged_into(known, target_sealed)
+    return Subscription(
+        id=SubscriptionId(str(uuid.uuid4())),
+        mailbox_id=mailbox_id,
+        key=finding.key,
+        display_name=finding.display_name,
+        sender=finding.sender,
+        message_count=finding.message_count,
+        first_seen_at=finding.first_seen_at,
+        last_seen_at=finding.last_seen_at,
+        category_counts=finding.category_counts,
+        plan=finding.plan,
+        target_sealed=target_sealed,
+    )
+
+
 def _subscription(row: sa.Row) -> Subscription:
     return Subscription(
         id=row.id,
@@ -215,7 +225,7 @@ def _subscription(row: sa.Row) -> Subscription:
         last_seen_at=row.last_seen_at,
         category_counts=row.category_counts,
         plan=plan_from_json(row.plan),
-        alias=row.plan["alias"],
+        target_sealed=row.target_sealed,
         state=SubscriptionState(row.state),
         asked_at=row.asked_at,
         outcome_reason=row.outcome_reason,

@@ -68,9 +68,12 @@ subscriptions = sa.Table(
     sa.Column("category_counts", JSONB, nullable=False, server_default="{}"),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("asked_at", _instant),
-    # The plan, judged by the newest message: method, reason, explanation and what they need.
+    # The plan, judged by the newest message: method, reason and explanation, which every list shows.
     sa.Column("plan", JSONB, nullable=False),
     _text("outcome_reason"),
+    # The link or address that the plan needs; NULL when there is none. A zero byte begins what is not
+    # sealed yet (`sealing.plain_of`).
+    sa.Column("target_sealed", sa.LargeBinary),
     sa.UniqueConstraint("mailbox_id", "key_kind", "key"),
     sa.Index("subscriptions_ranked_idx", "mailbox_id", sa.text("message_count DESC"), "id"),
 )

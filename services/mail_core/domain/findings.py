@@ -27,8 +27,11 @@ class Finding:
     last_seen_at: datetime
     category_counts: Mapping[str, int]
 
-    def merged_into(self, known: Subscription) -> Subscription:
-        """Add what was found to what is known; the newer of the two says how to end it."""
+    def merged_into(self, known: Subscription, target_sealed: bytes | None) -> Subscription:
+        """Add what was found to what is known; the newer of the two says how to end it.
+
+        `target_sealed` is what the plan that was found needs.
+        """
         counts = Counter(known.category_counts)
         counts.update(self.category_counts)
         merged = replace(
@@ -41,7 +44,11 @@ class Finding:
         if self.last_seen_at < known.last_seen_at:
             return merged
         return replace(
-            merged, display_name=self.display_name, sender=self.sender, plan=self.plan, alias=self.alias
+            merged,
+            display_name=self.display_name,
+            sender=self.sender,
+            plan=self.plan,
+            target_sealed=target_sealed,
         )
 
 

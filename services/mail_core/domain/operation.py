@@ -1,7 +1,7 @@
 """Operations and their reports as they are stored: the words of the contract, plain JSON in and out."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -132,7 +132,10 @@ class ScanReport:
 
 @dataclass(frozen=True, slots=True)
 class UnsubscribeOutcome:
-    """What became of one subscription that was asked for."""
+    """What became of one subscription that was asked for.
+
+    `web_page_url` is not stored: who shows the outcome takes it from the subscription, which has it sealed.
+    """
 
     subscription_id: SubscriptionId
     display_name: str
@@ -141,7 +144,13 @@ class UnsubscribeOutcome:
     already_done: bool = False
     reason: str = ""
     explanation: str = ""
-    web_page_url: str = ""
+    web_page_url: str = field(default="", repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the stored form, without the page: links are sealed, and results are not."""
+        stored = asdict(self)
+        del stored["web_page_url"]
+        return stored
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
@@ -161,7 +170,7 @@ class UnsubscribeReport:
 
     def to_json(self) -> dict[str, Any]:
         """Give the stored form."""
-        return {"dry_run": self.dry_run, "outcomes": [asdict(outcome) for outcome in self.outcomes]}
+        return {"dry_run": self.dry_run, "outcomes": [outcome.to_json() for outcome in self.outcomes]}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:

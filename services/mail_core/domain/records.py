@@ -14,7 +14,6 @@ from services.mail_core.domain.ids import (
     SubscriptionId,
     TeamId,
 )
-from services.mail_core.domain.mailto import Mailto
 from services.mail_core.domain.operation import (
     OperationError,
     OperationKind,
@@ -23,7 +22,7 @@ from services.mail_core.domain.operation import (
     Report,
 )
 from services.mail_core.domain.subscription import SubscriptionKey, SubscriptionState
-from services.mail_core.domain.unsubscribe_plan import Method, PlanReason, UnsubscribePlan
+from services.mail_core.domain.unsubscribe_plan import Method, PlanReason, Way
 
 
 class MailboxState(StrEnum):
@@ -52,7 +51,10 @@ class Mailbox:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One list or bulk sender of a mailbox. `asked_at` is when ending it was last asked for."""
+    """One list or bulk sender of a mailbox. `asked_at` is when ending it was last asked for.
+
+    `target_sealed` is what its plan needs (`operations/unsubscribe_targets.py`), None when that is nothing.
+    """
 
     id: SubscriptionId
     mailbox_id: MailboxId
@@ -63,8 +65,8 @@ class Subscription:
     first_seen_at: datetime
     last_seen_at: datetime
     category_counts: Mapping[str, int]
-    plan: UnsubscribePlan
-    alias: str = ""
+    plan: Way
+    target_sealed: bytes | None = field(repr=False)
     state: SubscriptionState = SubscriptionState.CANDIDATE
     asked_at: datetime | None = None
     outcome_reason: str = ""
@@ -138,31 +140,11 @@ class Operation:
     error: OperationError | None = None
 
 
-def plan_to_json(plan: UnsubscribePlan, alias: str) -> dict[str, Any]:
-    """Give the stored form of a plan, with the address of the owner that the list writes to."""
-    mailto = plan.mailto and {
-        "recipient": plan.mailto.recipient,
-        "subject": plan.mailto.subject,
-        "body": plan.mailto.body,
-    }
-    return {
-        "method": plan.method,
-        "reason": plan.reason,
-        "explanation": plan.explanation,
-        "one_click_url": plan.one_click_url,
-        "mailto": mailto,
-        "web_page_url": plan.web_page_url,
-        "alias": alias,
-    }
+def plan_to_json(plan: Way) -> dict[str, str]:
+    """Give the stored form of a plan, without what it needs: that is sealed and kept elsewhere."""
+    return {"method": plan.method, "reason": plan.reason, "explanation": plan.explanation}
 
 
-def plan_from_json(stored: Mapping[str, Any]) -> UnsubscribePlan:
+def plan_from_json(stored: Mapping[str, Any]) -> Way:
     """Read the stored form of a plan."""
-    return UnsubscribePlan(
-        Method(stored["method"]),
-        PlanReason(stored["reason"]),
-        stored["explanation"],
-        one_click_url=stored["one_click_url"],
-        mailto=Mailto(**stored["mailto"]) if stored["mailto"] else None,
-        web_page_url=stored["web_page_url"],
-    )
+    return Way(Method(stored["method"]), PlanReason(stored["reason"]), stored["explanation"])

@@ -1,7 +1,7 @@
 """Chooses the best safe and proper way to end a subscription, from the headers of its newest message."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from services.common.link_safety import Link, LinkPolicy, LinkProblem, read_link
@@ -79,15 +79,21 @@ GMAIL = Receiver()
 
 
 @dataclass(frozen=True, slots=True)
-class UnsubscribePlan:
-    """The way to end a subscription, with what it needs; exactly one of the last three unless NONE."""
+class Way:
+    """The way to end a subscription as lists show it, without the link or address that it needs."""
 
     method: Method
     reason: PlanReason
     explanation: str
-    one_click_url: str | None = None
-    mailto: Mailto | None = None
-    web_page_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnsubscribePlan(Way):
+    """The way to end a subscription, with what it needs; exactly one of the last three unless NONE."""
+
+    one_click_url: str | None = field(default=None, repr=False)
+    mailto: Mailto | None = field(default=None, repr=False)
+    web_page_url: str | None = field(default=None, repr=False)
 
 
 def plan(

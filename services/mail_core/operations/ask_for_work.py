@@ -12,6 +12,7 @@ from services.mail_core.domain.records import Operation
 from services.mail_core.operations.google_grants import check_grant
 from services.mail_core.operations.mailbox_access import is_uuid, mailbox_for
 from services.mail_core.operations.request_operation import OperationRequest, request_operation
+from services.mail_core.operations.unsubscribe_targets import UnsubscribeTargets
 from services.mail_core.storage import Clock, Store
 
 MAX_MESSAGES: Final = 50_000
@@ -23,6 +24,7 @@ class AskForWork:
     """Turns requests into queued operations."""
 
     store: Store
+    targets: UnsubscribeTargets
     clock: Clock
 
     async def scan(
@@ -68,4 +70,5 @@ class AskForWork:
             found = {each.id for each in await records.subscriptions.find(mailbox.id, wanted)}
             if len(found) < len(subscription_ids):
                 raise not_found("SUBSCRIPTION_NOT_FOUND", "One of the subscriptions does not exist.")
-            return await request_operation(records, mailbox, call, request, self.clock)
+            operation = await request_operation(records, mailbox, call, request, self.clock)
+            return await self.targets.with_pages(records, operation)

@@ -13,6 +13,7 @@ from services.mail_core.domain.records import Operation
 from services.mail_core.operations.auditing import cancel_requested
 from services.mail_core.operations.mailbox_access import is_uuid, may_use
 from services.mail_core.operations.request_operation import is_request_id
+from services.mail_core.operations.unsubscribe_targets import UnsubscribeTargets
 from services.mail_core.storage import OperationChanges, Records, Store
 
 _READ: Final[Mapping[OperationKind, frozenset[str]]] = {
@@ -30,6 +31,7 @@ class FollowOperation:
     """What callers may do with the operations of their team."""
 
     store: Store
+    targets: UnsubscribeTargets
     changes: OperationChanges
 
     async def get(self, call: Call, operation_id: str, request_id: str = "") -> Operation:
@@ -38,7 +40,8 @@ class FollowOperation:
             raise invalid("OPERATION_ID_REQUIRED", "Name the operation by id or by request_id.", field="id")
         caller = call.require_caller()
         async with self.store.team(TeamId(caller.team_id)) as records:
-            return await _visible(records, caller, operation_id, request_id)
+            found = await _visible(records, caller, operation_id, request_id)
+            return await self.targets.with_pages(records, found)
 
     async def watch(self, call: Call, operation_id: str) -> AsyncIterator[Operation]:
         """Give an operation now and after every change, until it is final."""

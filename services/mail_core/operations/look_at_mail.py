@@ -10,6 +10,7 @@ from services.mail_core.domain.paging import page_size_of, read_token, write_tok
 from services.mail_core.domain.records import Attempt, Mailbox, Subscription
 from services.mail_core.domain.subscription import SubscriptionState
 from services.mail_core.operations.mailbox_access import mailbox_for, may_use
+from services.mail_core.operations.unsubscribe_targets import UnsubscribeTargets
 from services.mail_core.storage import NewestPosition, RankedPosition, Store
 
 
@@ -26,6 +27,7 @@ class LookAtMail:
     """The listings. Each raises DomainError PAGE_SIZE_OUT_OF_RANGE, PAGE_TOKEN_INVALID."""
 
     store: Store
+    targets: UnsubscribeTargets
 
     async def mailboxes(self, call: Call, page: Page) -> tuple[list[Mailbox], str]:
         """List the mailboxes that the caller may use, and the token of the next page."""
@@ -55,6 +57,12 @@ class LookAtMail:
         last = rows[size - 1] if len(rows) > size else None
         token = write_token(listing, [last.message_count, last.id]) if last else ""
         return rows[:size], token, total
+
+    async def web_pages(self, call: Call, rows: Sequence[Subscription]) -> dict[SubscriptionId, str]:
+        """Open the pages of those that were left to a person; all others stay sealed."""
+        team_id = TeamId(call.require_caller().team_id)
+        left = [row for row in rows if row.state is SubscriptionState.NEEDS_PERSON]
+        return {row.id: await self.targets.page(row, team_id) for row in left}
 
     async def attempts(self, call: Call, mailbox_id: str, page: Page) -> tuple[list[Attempt], str]:
         """List attempts, newest first, and the token of the next page."""

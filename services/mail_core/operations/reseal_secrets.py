@@ -6,10 +6,10 @@ from typing import Final
 
 from services.common.audit import SYSTEM_TEAM_ID, AuditEvent, audit_event
 from services.common.errors import invalid
-from services.common.sealing import GRANT_COLUMN, Place, Sealer, SealError, is_under
+from services.common.sealing import SEALED_COLUMNS, TARGET_COLUMN, Sealer, SealError, is_under, plain_of
 from services.common.telemetry import get_logger
 from services.mail_core.operations.mailbox_access import is_uuid
-from services.mail_core.secret_ports import SealedValue, SealedValues
+from services.mail_core.secret_ports import Position, SealedValue, SealedValues
 
 BATCH: Final = 100
 Record = Callable[[Sequence[AuditEvent]], Awaitable[None]]
@@ -34,8 +34,8 @@ class Resealed:
 class ResealSecrets:
     """Works in small batches that hold no lock: stopped anywhere, it is taken up from the beginning.
 
-    A value is replaced only if it is still the one that was read, so that a grant which is stored meanwhile
-    stays; whoever stored it has sealed it under the current key.
+    A value is replaced only if it is still the one that was read, so that what is stored meanwhile stays;
+    whoever stored it has sealed it under the current key. Targets that were kept in plain are sealed.
     """
 
     values: SealedValues
@@ -44,9 +44,7 @@ class ResealSecrets:
 
     async def __call__(self, page_token: str = "") -> Resealed:
         """Seal the next batch anew. Raises AppError PAGE_TOKEN_INVALID."""
-        if page_token and not is_uuid(page_token):
-            raise invalid("PAGE_TOKEN_INVALID", "page_token is none of ours.", field="page_token")
-        found = await self.values.page(page_token, BATCH)
+        found = await self.values.page(_position(page_token), BATCH)
         current = self.sealer.keys.current_key_id
         counts = {"resealed": 0, "raced": 0, "unreadable": 0, "current": 0}
         for value in found:
@@ -57,7 +55,7 @@ class ResealSecrets:
                 count=counts["resealed"],
             )  # fmt: skip
             await self.record([event])
-        next_token = found[-1].id if len(found) == BATCH else ""
+        next_token = _token(found[-1].position) if len(found) == BATCH else ""
         return Resealed(len(found), counts["resealed"], counts["raced"], counts["unreadable"], next_token)
 
     async def retire(self, key_id: str) -> None:
@@ -67,13 +65,27 @@ class ResealSecrets:
         await self.record([event])
 
     async def _reseal(self, value: SealedValue, current: str) -> str:
-        place = Place(value.team_id, GRANT_COLUMN)
         try:
             if is_under(value.sealed, current):
                 return "current"
-            plaintext = await self.sealer.open(value.sealed, place)
+            plaintext = plain_of(value.sealed) if value.column == TARGET_COLUMN else None
+            if plaintext is None:
+                plaintext = await self.sealer.open(value.sealed, value.place)
         except SealError:
-            get_logger().error("sealed_value_unreadable", column=GRANT_COLUMN, id=value.id)
+            get_logger().error("sealed_value_unreadable", column=value.column, id=value.id)
             return "unreadable"
-        sealed = await self.sealer.seal(plaintext, place, current)
+        sealed = await self.sealer.seal(plaintext, value.place, current)
         return "resealed" if await self.values.replace(value, sealed) else "raced"
+
+
+def _token(position: Position) -> str:
+    return f"{position.column}:{position.id}"
+
+
+def _position(page_token: str) -> Position | None:
+    if not page_token:
+        return None
+    column, _, row_id = page_token.partition(":")
+    if column not in SEALED_COLUMNS or not is_uuid(row_id):
+        raise invalid("PAGE_TOKEN_INVALID", "page_token is none of ours.", field="page_token")
+    return Position(column, row_id)

@@ -21,6 +21,7 @@ from services.mail_core.operations.auditing import labels_changed, labels_changi
 from services.mail_core.operations.google_grants import GoogleGrants
 from services.mail_core.operations.listing import Listing, list_new_mail
 from services.mail_core.operations.run_operation import Reporter
+from services.mail_core.operations.unsubscribe_targets import UnsubscribeTargets
 from services.mail_core.ports import Gmail, Priority
 from services.mail_core.storage import Clock, Store
 
@@ -44,6 +45,7 @@ class ScanMailbox:
 
     store: Store
     grants: GoogleGrants
+    targets: UnsubscribeTargets
     rules: Rules
     links: LinkPolicy
     settings: ScanSettings
@@ -113,8 +115,9 @@ class _ScanRun:
         if not self._is_dry:
             await self._label(triaged)
             rows = [seen(message, category) for message, category in triaged]
+            sealed = await self._scan.targets.seal(found, self._operation.team_id)
             async with self._scan.store.team(self._operation.team_id) as records:
-                await records.subscriptions.record(self._mailbox.id, rows, found)
+                await records.subscriptions.record(self._mailbox.id, rows, found, sealed)
         self._lists.update(finding.key for finding in found)
         self._counts.update(category for _, category in triaged)
         self._done = replace(

@@ -7,7 +7,6 @@ request, a second worker or this one after a crash, finds the claim and sends no
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from services.common.errors import AppError
@@ -23,12 +22,13 @@ from services.mail_core.domain.ids import AttemptId, SubscriptionId
 from services.mail_core.domain.operation import Phase, Progress, UnsubscribeOutcome, UnsubscribeReport
 from services.mail_core.domain.records import Operation, Outcome, Subscription
 from services.mail_core.domain.subscription import SubscriptionState, is_settled
-from services.mail_core.domain.target import target_of
+from services.mail_core.domain.target import Target, target_of
 from services.mail_core.domain.unsubscribe_mail import compose
-from services.mail_core.domain.unsubscribe_plan import Method, UnsubscribePlan
+from services.mail_core.domain.unsubscribe_plan import Method, Way
 from services.mail_core.operations.auditing import unsubscribe_attempted, unsubscribe_ended
 from services.mail_core.operations.google_grants import GoogleGrants
 from services.mail_core.operations.run_operation import Reporter
+from services.mail_core.operations.unsubscribe_targets import UnsubscribeTargets
 from services.mail_core.ports import OneClick, SendUnknownError
 from services.mail_core.storage import Clock, Records, Store
 
@@ -46,6 +46,7 @@ class Claim:
 
     attempt_id: AttemptId
     subscription: Subscription
+    target: Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Unsubscribe:
 
     store: Store
     grants: GoogleGrants
+    targets: UnsubscribeTargets
     one_click: OneClick
     clock: Clock
 
@@ -66,7 +68,10 @@ class Unsubscribe:
     async def decide(
         self, operation: Operation, subscription_id: SubscriptionId
     ) -> Claim | UnsubscribeOutcome | None:
-        """Claim an attempt, or say what stands in its way; None when the subscription is gone."""
+        """Claim an attempt, or say what stands in its way; None when the subscription is gone.
+
+        Raises AppError TARGET_UNREADABLE before anything is claimed, used or sent.
+        """
         async with self.store.team(operation.team_id) as records:
             subscription = await records.subscriptions.lock(subscription_id)
             if subscription is None or subscription.mailbox_id != operation.mailbox_id:
@@ -85,25 +90,32 @@ class Unsubscribe:
             ended = await self._attempt(operation, claim)
         outcome = _outcome_of(ended)
         async with self.store.team(operation.team_id) as records:
-            await _conclude(records, operation, claim, outcome, self.clock())
+            await self._conclude(records, operation, claim.attempt_id, claim.subscription, outcome)
             if not is_settled(outcome.state, outcome.reason):
-                await records.ledger.release_target(operation.mailbox_id, target_of(claim.subscription.plan))
+                await records.ledger.release_target(operation.mailbox_id, target_of(claim.target))
         return _told(claim.subscription, outcome)
 
     async def _claim(
         self, records: Records, operation: Operation, subscription: Subscription
     ) -> Claim | UnsubscribeOutcome:
-        plan = subscription.plan
-        decided = _without_network(plan)
-        if decided is None and not await records.ledger.take_target(operation.mailbox_id, target_of(plan)):
-            decided = _ALREADY_USED
-        if decided is not None:
-            await records.ledger.decide(subscription, operation.id, plan.method, decided, self.clock())
-            records.audit.note(unsubscribe_ended(operation, subscription.id, decided, plan.method))
-            return _told(subscription, decided)
-        attempt_id = await records.ledger.claim(subscription, operation.id, plan.method, self.clock())
-        records.audit.note(unsubscribe_attempted(operation, subscription.id, attempt_id, plan.method))
-        return Claim(attempt_id, subscription)
+        method = subscription.plan.method
+        if decided := _without_network(subscription.plan):
+            return await self._decided(records, operation, subscription, decided)
+        target = await self.targets.open(subscription, operation.team_id)
+        if not await records.ledger.take_target(operation.mailbox_id, target_of(target)):
+            return await self._decided(records, operation, subscription, _ALREADY_USED)
+        attempt_id = await records.ledger.claim(subscription, operation.id, method, self.clock())
+        records.audit.note(unsubscribe_attempted(operation, subscription.id, attempt_id, method))
+        return Claim(attempt_id, subscription, target)
+
+    async def _decided(
+        self, records: Records, operation: Operation, subscription: Subscription, decided: Outcome
+    ) -> UnsubscribeOutcome:
+        """Write down what ended without the network."""
+        method = subscription.plan.method
+        await records.ledger.decide(subscription, operation.id, method, decided, self.clock())
+        records.audit.note(unsubscribe_ended(operation, subscription.id, decided, method))
+        return _told(subscription, decided)
 
     async def _requested(
         self, records: Records, operation: Operation, subscription: Subscription
@@ -113,26 +125,38 @@ class Unsubscribe:
             return _told(subscription, already_done=True)
         # Our own claim from before a crash: the request may have gone out, and nobody can know.
         outcome = _outcome_of(interrupted())
-        await _conclude(records, operation, Claim(claimed[0], subscription), outcome, self.clock())
+        await self._conclude(records, operation, claimed[0], subscription, outcome)
         return _told(subscription, outcome)
 
+    async def _conclude(
+        self,
+        records: Records,
+        operation: Operation,
+        attempt_id: AttemptId,
+        subscription: Subscription,
+        outcome: Outcome,
+    ) -> None:
+        """Write down how an attempt ended, in ledger and log; nothing when it had been concluded already."""
+        if await records.ledger.conclude(attempt_id, subscription.id, outcome, self.clock()):
+            method = subscription.plan.method
+            records.audit.note(unsubscribe_ended(operation, subscription.id, outcome, method, attempt_id))
+
     async def _attempt(self, operation: Operation, claim: Claim) -> AttemptOutcome:
-        plan = claim.subscription.plan
-        if plan.one_click_url is not None:
-            return await self.one_click.post(plan.one_click_url)
+        if claim.target.one_click_url is not None:
+            return await self.one_click.post(claim.target.one_click_url)
         return await self._send_mail(operation, claim)
 
     async def _send_mail(self, operation: Operation, claim: Claim) -> AttemptOutcome:
-        subscription = claim.subscription
-        if subscription.plan.mailto is None:
+        target = claim.target
+        if target.mailto is None:
             raise RuntimeError("only plans with a link or an address are claimed")
         async with self.store.team(operation.team_id) as records:
             mailbox = await records.mailboxes.find(operation.mailbox_id)
         if mailbox is None:
             return mail_not_sent()
-        sender = subscription.alias or mailbox.email_address
+        sender = target.alias or mailbox.email_address
         try:
-            mail = compose(subscription.plan.mailto, sender, claim.attempt_id, self.clock())
+            mail = compose(target.mailto, sender, claim.attempt_id, self.clock())
             gmail = await self.grants.gmail(mailbox)
             await gmail.send(mail)
         except SendUnknownError:
@@ -199,17 +223,7 @@ class _Run:
         return UnsubscribeReport(self._is_dry, tuple(ordered))
 
 
-async def _conclude(
-    records: Records, operation: Operation, claim: Claim, outcome: Outcome, now: datetime
-) -> None:
-    """Write down how an attempt ended, in ledger and log; nothing when it had been concluded already."""
-    subscription = claim.subscription
-    if await records.ledger.conclude(claim.attempt_id, subscription.id, outcome, now):
-        method = subscription.plan.method
-        records.audit.note(unsubscribe_ended(operation, subscription.id, outcome, method, claim.attempt_id))
-
-
-def _without_network(plan: UnsubscribePlan) -> Outcome | None:
+def _without_network(plan: Way) -> Outcome | None:
     """What a plan comes to when it leaves nothing for us to send."""
     if plan.method is Method.NONE:
         return Outcome(SubscriptionState.REFUSED, plan.reason, plan.explanation)
@@ -226,18 +240,16 @@ def _told(
     subscription: Subscription, outcome: Outcome | None = None, *, already_done: bool = False
 ) -> UnsubscribeOutcome:
     """Say what became of a subscription: now, or by an earlier request."""
-    plan = subscription.plan
     state = outcome.state if outcome else subscription.state
     reason = outcome.reason if outcome else subscription.outcome_reason
     return UnsubscribeOutcome(
         subscription_id=subscription.id,
         display_name=subscription.display_name,
         state=state,
-        method=plan.method,
+        method=subscription.plan.method,
         already_done=already_done,
         reason=reason,
         explanation=outcome.explanation if outcome else _EARLIER,
-        web_page_url=(plan.web_page_url or "") if state is SubscriptionState.NEEDS_PERSON else "",
     )
 
 

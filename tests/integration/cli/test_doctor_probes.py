@@ -22,7 +22,7 @@ from services.cli.provisioning import with_role
 from services.common.limits import Limit, headers_of
 from services.common.limits_memory import MemoryWindows
 from services.common.master_keys import new_master_key_line, read_master_keys
-from services.common.sealing import GRANT_COLUMN, Place, Sealer
+from services.common.sealing import GRANT_COLUMN, TARGET_COLUMN, Place, Sealer
 from services.common.tls import TlsFiles
 from tests.fakes.mail_database import MailDatabase, fresh_database
 from tests.postgres import Databases
@@ -149,6 +149,44 @@ async def test_a_sealed_value_that_does_not_open_fails(mail: MailDatabase, tmp_p
     await run(mail.admin_url, _mailbox("00" * 100))
     found = await secrets.all_open(mail.app_url, file)
     assert (found.status, found.evidence) == (Status.FAIL, "1 of 2 sealed values do not open")
+
+
+@pytest.mark.promise("secrets.doctor")
+async def test_unsubscribe_targets_are_opened_too_and_those_in_plain_are_told(
+    mail: MailDatabase, tmp_path: Path
+) -> None:
+    """Each in its own column: what is sealed as a grant is no target."""
+    file, team_id = tmp_path / "keys", str(uuid.uuid4())
+    file.write_text(new_master_key_line("k1"))
+    sealer = Sealer(read_master_keys(file))
+    grant = await sealer.seal(b"grant", Place(team_id, GRANT_COLUMN))
+    target = await sealer.seal(b"target", Place(team_id, TARGET_COLUMN))
+
+    async def with_targets(*values: bytes | None) -> Finding:
+        async with await psycopg.AsyncConnection.connect(mail.admin_url, autocommit=True) as admin:
+            await admin.execute("DELETE FROM mailboxes")
+            await admin.execute(
+                "INSERT INTO mailboxes (id, team_id, email_address, state, grant_sealed)"
+                " VALUES (gen_random_uuid(), %s, 'a@example.com', 'active', %s)",
+                (team_id, grant),
+            )
+            for value in values:
+                await admin.execute(
+                    "INSERT INTO subscriptions (id, team_id, mailbox_id, key_kind, key, message_count,"
+                    " first_seen_at, last_seen_at, state, plan, target_sealed) SELECT gen_random_uuid(),"
+                    " team_id, id, 'sender', gen_random_uuid(), 1, now(), now(), 'candidate', '{}', %s"
+                    " FROM mailboxes",
+                    (value,),
+                )
+        return await secrets.all_open(mail.app_url, file)
+
+    found = await with_targets(target, None, target)
+    assert (found.status, found.evidence[:18]) == (Status.PASS, "all 3 sealed value")
+    found = await with_targets(target, grant)
+    assert (found.status, found.evidence) == (Status.FAIL, "1 of 3 sealed values do not open")
+    found = await with_targets(target, b'\x00{"one_click_url": "https://x.example"}')
+    assert found.status is Status.FAIL
+    assert found.evidence == "1 values are not sealed yet: run `mailwarden secrets reseal`"
 
 
 class CountedDoor:

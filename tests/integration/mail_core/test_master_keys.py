@@ -59,12 +59,12 @@ class Replica:
                 " VALUES (%s, %s, %s, 'active', %s)",
                 (mailbox_id, team_id, f"{mailbox_id}@example.com", sealed),
             )
-        return SealedValue(mailbox_id, team_id, sealed)  # type: ignore[arg-type]
+        return SealedValue(GRANT_COLUMN, mailbox_id, team_id, sealed)  # type: ignore[arg-type]
 
     async def grants(self) -> dict[str, tuple[str, str]]:
         """What every grant says, and under which key, by mailbox."""
         found = {}
-        for value in await self.values.page("", 10_000):
+        for value in await self.values.page(None, 10_000):
             plaintext = await Sealer(self.keys).open(value.sealed, Place(value.team_id, GRANT_COLUMN))
             found[value.id] = (plaintext.decode(), key_id_of(value.sealed))
         return found
@@ -308,7 +308,7 @@ async def test_what_does_not_open_is_left_alone_and_counted(replicas: tuple[Repl
         await replica.agreement.agree()
     done = await one.reseal()
     assert (done.examined, done.resealed, done.unreadable) == (2, 1, 1)
-    page = {value.id: value.sealed for value in await one.values.page("", 10)}
+    page = {value.id: value.sealed for value in await one.values.page(None, 10)}
     assert page[damaged.id] == damaged.sealed
     with pytest.raises(SealError):
         await one.grants()

@@ -108,7 +108,7 @@ async def test_a_repeated_request_is_recorded_once(world: World) -> None:
 async def test_a_cancel_is_recorded_once(world: World) -> None:
     """Asking again changes nothing, and says nothing."""
     operation = await world.ask.scan(world.call(), "me", "", dry_run=True, max_messages=0)
-    follow = FollowOperation(world.store, None)  # type: ignore[arg-type]
+    follow = FollowOperation(world.store, world.targets, None)  # type: ignore[arg-type]
     for _ in range(2):
         await follow.cancel(world.call(), operation.id)
     actions = [event.action for event in await outbox(world)]

@@ -56,7 +56,7 @@ async def test_an_operation_is_followed_and_stopped_by_who_may_use_its_mailbox(w
     """To others of the team it does not exist, whoever asked for it."""
     [mailbox] = (await world.look.mailboxes(world.call(), EVERYTHING))[0]
     asked = await world.ask.scan(world.call(), mailbox.id, "", dry_run=False, max_messages=0)
-    follow = FollowOperation(world.store, None)  # type: ignore[arg-type]  nothing is watched
+    follow = FollowOperation(world.store, world.targets, None)  # type: ignore[arg-type]  nothing is watched
     narrowed = world.call(restrictions=INSIDE)
     for refused in (follow.get(narrowed, asked.id), follow.cancel(narrowed, asked.id)):
         with pytest.raises(AppError, match="OPERATION_NOT_FOUND"):

@@ -7,11 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.common.errors import AppError, unavailable
-from services.mail_core.adapters.operation_changes import PostgresOperationChanges
 from services.mail_core.domain.ids import TeamId
 from services.mail_core.domain.operation import OperationState, ScanReport
 from services.mail_core.domain.subscription import SubscriptionState
-from services.mail_core.operations.follow_operation import FollowOperation
 from services.mail_core.operations.look_at_mail import Page
 from services.mail_core.operations.scan_mailbox import ScanSettings
 from tests.integration.mail_core.operations.world import World, letter
@@ -114,7 +112,7 @@ async def test_impossible_request_id_is_a_typed_error(world: World, request_id: 
     with pytest.raises(AppError) as asked:
         await world.ask.scan(world.call(), "me", request_id, dry_run=True, max_messages=0)
     with pytest.raises(AppError) as looked:
-        await FollowOperation(world.store, PostgresOperationChanges("")).get(world.call(), "", request_id)
+        await world.follow.get(world.call(), "", request_id)
     assert (asked.value.reason, looked.value.reason) == ("REQUEST_ID_INVALID", "OPERATION_NOT_FOUND")
 
 

@@ -5,12 +5,10 @@ import asyncio
 import pytest
 
 from services.common.errors import AppError
-from services.mail_core.adapters.operation_changes import PostgresOperationChanges
 from services.mail_core.domain.attempt import one_click_answered, one_click_not_reached
 from services.mail_core.domain.ids import TeamId
 from services.mail_core.domain.operation import OperationState, UnsubscribeReport
 from services.mail_core.domain.subscription import SubscriptionState
-from services.mail_core.operations.follow_operation import FollowOperation
 from services.mail_core.operations.import_mailbox import ImportMailbox, StateFiles
 from services.mail_core.operations.look_at_mail import Page
 from tests.integration.mail_core.operations.world import TOKEN, World, letter
@@ -164,7 +162,7 @@ async def test_scan_that_is_writing_does_not_hold_up_a_claim(world: World) -> No
     known = (await world.subscriptions())[A]
     asked = await world.ask.unsubscribe(world.call(), "me", "", [known.id], dry_run=False)
     async with world.store.team(world.team_id) as scanning:
-        await scanning.subscriptions.record(known.mailbox_id, [], [])
+        await scanning.subscriptions.record(known.mailbox_id, [], [], {})
         async with asyncio.timeout(5), world.store.team(world.team_id) as asking:
             locked = await asking.subscriptions.lock(known.id)
             assert locked is not None
@@ -181,7 +179,7 @@ async def test_cancelled_operation_tells_what_was_on_its_way(world: World) -> No
     operation = world.queue.queued[-1]
     running = asyncio.create_task(world.runner(world.team_id, operation.id, True))
     await _until(lambda: len(world.one_click.posted) == len(held))
-    await FollowOperation(world.store, PostgresOperationChanges("")).cancel(world.call(), operation.id)
+    await world.follow.cancel(world.call(), operation.id)
     held[f"https://news.example/u/{B}"].set()
     await asyncio.wait([running], timeout=0.3)
     held[URL].set()

@@ -15,12 +15,14 @@ from services.common.identity import Caller, Restrictions
 from services.common.link_safety import LinkPolicy
 from services.common.master_keys import MasterKeys
 from services.common.sealing import Sealer
+from services.mail_core.adapters.operation_changes import PostgresOperationChanges
 from services.mail_core.adapters.postgres_store import PostgresStore
 from services.mail_core.domain.ids import TeamId
 from services.mail_core.domain.operation import OperationKind, ScanReport, UnsubscribeReport
 from services.mail_core.domain.records import Mailbox, Operation, Subscription
 from services.mail_core.domain.triage import parse_rules
 from services.mail_core.operations.ask_for_work import AskForWork
+from services.mail_core.operations.follow_operation import FollowOperation
 from services.mail_core.operations.google_grants import GoogleGrants
 from services.mail_core.operations.import_mailbox import ImportMailbox, StateFiles
 from services.mail_core.operations.look_at_mail import LookAtMail, Page
@@ -28,6 +30,7 @@ from services.mail_core.operations.owner_time import OwnerTime
 from services.mail_core.operations.run_operation import RunOperation
 from services.mail_core.operations.scan_mailbox import ScanMailbox, ScanSettings
 from services.mail_core.operations.unsubscribe import Unsubscribe
+from services.mail_core.operations.unsubscribe_targets import UnsubscribeTargets
 from tests.fakes.gmail import FakeMailbox
 from tests.fakes.google_access import FakeGoogle
 from tests.fakes.one_click import FakeOneClick
@@ -81,9 +84,14 @@ class World:
     def __post_init__(self) -> None:
         self.google = FakeGoogle(mailboxes={"refresh-1": self.gmail})
         self.store = PostgresStore(self.database, self.queue)  # pyright: ignore[reportArgumentType]
-        self.grants = GoogleGrants(Sealer(MasterKeys({"k1": bytes(32)})), self.google)
-        self.ask = AskForWork(self.store, self.now)
-        self.look = LookAtMail(self.store)
+        self.seal_with(Sealer(MasterKeys({"k1": bytes(32)})))
+
+    def seal_with(self, sealer: Sealer) -> None:
+        """Use these master keys from now on."""
+        self.grants, self.targets = GoogleGrants(sealer, self.google), UnsubscribeTargets(sealer)
+        self.ask = AskForWork(self.store, self.targets, self.now)
+        self.look = LookAtMail(self.store, self.targets)
+        self.follow = FollowOperation(self.store, self.targets, PostgresOperationChanges(""))
         self.owner_time = OwnerTime(self.store, self.grants, self.now)
 
     def now(self) -> datetime:
@@ -103,8 +111,9 @@ class World:
 
     @property
     def runner(self) -> RunOperation:
-        scan = ScanMailbox(self.store, self.grants, RULES, LinkPolicy(), self.settings, self.now)
-        ending = Unsubscribe(self.store, self.grants, self.one_click, self.now)
+        opened = (self.store, self.grants, self.targets)
+        scan = ScanMailbox(*opened, RULES, LinkPolicy(), self.settings, self.now)
+        ending = Unsubscribe(*opened, self.one_click, self.now)
         return RunOperation(self.store, {OperationKind.SCAN: scan, OperationKind.UNSUBSCRIBE: ending})
 
     async def run_all(self, *, is_last_try: bool = True) -> Operation:
@@ -116,10 +125,7 @@ class World:
         return await self.operation(operation)
 
     async def operation(self, operation: Operation) -> Operation:
-        async with self.store.team(self.team_id) as records:
-            found = await records.operations.find(operation.id)
-        assert found is not None
-        return found
+        return await self.follow.get(self.call(), operation.id)
 
     async def scan(self, *, dry_run: bool = False, max_messages: int = 0) -> ScanReport:
         await self.ask.scan(self.call(), "me", "", dry_run=dry_run, max_messages=max_messages)

@@ -1,5 +1,6 @@
 """What a stretch of mail says about its lists, and how that adds to what is known."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -7,7 +8,8 @@ from services.common.link_safety import LinkPolicy
 from services.mail_core.domain.findings import findings, seen
 from services.mail_core.domain.records import Subscription, plan_from_json, plan_to_json
 from services.mail_core.domain.subscription import KeyKind, SubscriptionKey, SubscriptionState
-from services.mail_core.domain.unsubscribe_plan import Method
+from services.mail_core.domain.target import Target, target_of
+from services.mail_core.domain.unsubscribe_plan import Method, Way
 
 from .mails import NOON, message, one_click_fields
 
@@ -34,6 +36,7 @@ def known_as(finding):
         last_seen_at=finding.last_seen_at,
         category_counts=finding.category_counts,
         plan=finding.plan,
+        target_sealed=b"known",
     )
 
 
@@ -59,11 +62,12 @@ def test_newer_mail_updates_a_subscription_and_older_mail_only_its_counts():
     """A scan goes newest first and may find old mail after new."""
     (newest,) = findings([(aged(message(LIST, *one_click_fields()), 1), "A")], CLOSED, OWNER)
     (older,) = findings([(aged(message(LIST, OLD_WAY), 9), "B")], CLOSED, OWNER)
-    grown = older.merged_into(known_as(newest))
+    grown = older.merged_into(known_as(newest), b"older")
     assert (grown.message_count, grown.category_counts) == (2, {"A": 1, "B": 1})
     assert grown.first_seen_at == NOON - 9 * DAY
     assert grown.plan.method is Method.ONE_CLICK
-    renewed = newest.merged_into(known_as(older))
+    renewed = newest.merged_into(known_as(older), b"newest")
+    assert (grown.target_sealed, renewed.target_sealed) == (b"known", b"newest")
     assert renewed.plan.method is Method.ONE_CLICK
     assert renewed.last_seen_at == NOON - DAY
     assert renewed.state is SubscriptionState.CANDIDATE
@@ -85,10 +89,24 @@ def test_what_is_kept_of_a_message_is_its_id_date_category_and_list():
     assert seen(message(), "OTHER").key is None
 
 
-def test_plans_are_stored_and_read_back():
-    """With and without a mail address."""
+def test_what_lists_show_of_a_plan_is_stored_without_what_it_needs():
+    """The way alone is in plain; link, address and alias are for the sealed column, and come back."""
     for fields in (one_click_fields(), [OLD_WAY]):
         (finding,) = findings([(message(LIST, *fields), "A")], CLOSED, OWNER)
-        stored = plan_to_json(finding.plan, finding.alias)
-        assert plan_from_json(stored) == finding.plan
-        assert stored["alias"] == OWNER
+        plan = finding.plan
+        stored = json.loads(json.dumps(plan_to_json(plan)))
+        assert plan_from_json(stored) == Way(plan.method, plan.reason, plan.explanation)
+        assert set(stored) == {"method", "reason", "explanation"}
+        target = Target.of(plan, finding.alias)
+        assert Target.from_json(json.loads(json.dumps(target.to_json()))) == target
+        assert target_of(target) == target_of(plan)
+        assert target_of(target)
+        assert (target.mailto, target.alias) == (plan.mailto, OWNER)
+
+
+def test_links_and_addresses_are_in_no_repr():
+    """What is logged by accident tells nothing."""
+    for fields in (one_click_fields(), [OLD_WAY]):
+        (finding,) = findings([(message(LIST, *fields), "A")], CLOSED, OWNER)
+        told = repr(finding.plan) + repr(Target.of(finding.plan, finding.alias))
+        assert not [word for word in ("https:", "stop@", OWNER) if word in told]

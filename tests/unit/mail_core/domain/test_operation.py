@@ -1,6 +1,7 @@
 """Operations and reports as they are stored."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -36,7 +37,6 @@ UNSUBSCRIBE = UnsubscribeReport(
             SubscriptionState.NEEDS_PERSON,
             Method.WEB_PAGE,
             reason="DKIM_NOT_COVERING",
-            web_page_url="https://news.example/u",
         ),
     ),
 )
@@ -57,6 +57,14 @@ UNSUBSCRIBE = UnsubscribeReport(
 def test_what_is_stored_comes_back_the_same(value, read):
     """Through real JSON, words and all."""
     assert read(json.loads(json.dumps(value.to_json()))) == value
+
+
+def test_the_page_for_a_person_is_shown_and_not_stored():
+    """It is a link of one recipient: the subscription has it, sealed."""
+    (outcome,) = UNSUBSCRIBE.outcomes
+    shown = replace(UNSUBSCRIBE, outcomes=(replace(outcome, web_page_url="https://news.example/u"),))
+    assert shown.to_json() == UNSUBSCRIBE.to_json()
+    assert "news.example" not in repr(shown)
 
 
 @pytest.mark.parametrize("read", [ScanReport.from_json, UnsubscribeReport.from_json, Progress.from_json])
