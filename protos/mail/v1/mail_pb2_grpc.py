@@ -149,9 +149,9 @@ class MailServiceServicer(object):
 
         Errors: NOT_FOUND MAILBOX_NOT_FOUND, SUBSCRIPTION_NOT_FOUND; FAILED_PRECONDITION
         GMAIL_GRANT_REVOKED; INVALID_ARGUMENT MAILBOX_REQUIRED, SUBSCRIPTION_IDS_REQUIRED,
-        TOO_MANY_SUBSCRIPTIONS (100), REQUEST_ID_INVALID; ALREADY_EXISTS REQUEST_ID_REUSED. The operation may
-        fail with TARGET_UNREADABLE (the server's master key does not open a link or address that it needs;
-        for that list nothing was claimed or sent).
+        TOO_MANY_SUBSCRIPTIONS (100), REQUEST_ID_INVALID; ALREADY_EXISTS REQUEST_ID_REUSED.
+        The operation may fail with TARGET_UNREADABLE (the server's master key does not open a link or
+        address that it needs; for that list nothing was claimed or sent).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -327,7 +327,8 @@ async def downgraded_with_rows(sealed: Sealed) -> None:
     result = {"dry_run": False, "outcomes": [{**outcome, "web_page_url": "https://x.example/secret-4"}]}
     await sealed.sql(
         "INSERT INTO operations (id, team_id, mailbox_id, kind, state, request_id, arguments, principal,"
-        " edge, result) VALUES (gen_random_uuid(), %s, %s, 'unsubscribe', 'succeeded', 'r', '{}', '', '', %s)",
+        " edge, result) VALUES"
+        " (gen_random_uuid(), %s, %s, 'unsubscribe', 'succeeded', 'r', '{}', '', '', %s)",
         sealed.world.team_id, mailbox_id, Jsonb(result),
     )  # fmt: skip
     await asyncio.to_thread(migrated, sealed.mail, "upgrade", "head")
