@@ -52,6 +52,7 @@ from services.common.dispatch import Dispatcher, OnDenied
 from services.common.errors import AppError, Kind
 from services.common.grpc_server import GrpcServer, Service
 from services.common.identity import PassportVerifier
+from services.common.key_changes import recording_key_changes
 from services.common.lifecycle import join_address, split_address
 from services.common.policy import Policy
 from services.common.revocations import RevocationFollower, RevokedSubjects
@@ -98,6 +99,10 @@ async def built(settings: AuthSettings) -> AsyncIterator[Built]:
             check_api_key=check_api_key,
             environment=environment,
         )
+        in_use = {"passports": lambda: passport_keys.public[0].id}
+        if oauth is not None:
+            in_use["access_tokens"] = oauth.signing_key_id
+        await stack.enter_async_context(recording_key_changes(SERVICE, in_use, notes.note))
         issue = IssuePassport(
             modes=settings.modes,
             check_api_key=check_api_key,

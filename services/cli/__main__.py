@@ -195,7 +195,10 @@ async def _export_audit(options: argparse.Namespace) -> int:
 async def _certs(options: argparse.Namespace) -> int:
     from services.cli.certificates import CertificateFolder, ensure_certificates, utc_now
 
-    made = ensure_certificates(CertificateFolder(options.dir), utc_now())
+    try:
+        made = ensure_certificates(CertificateFolder(options.dir), utc_now())
+    except OSError as error:
+        raise Failure(f"cannot write to {options.dir}: {error.strerror}") from error
     Console().print(
         f"{options.dir}: " + (f"made {', '.join(made)}" if made else "all certificates are still good")
     )

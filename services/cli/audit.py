@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import aiohttp
-from rich.console import Console
 
 from services.cli.failure import Failure
+from services.cli.plain import plain_console
 from services.cli.remote import find_operator
 from services.cli.settings import cli_settings
 
@@ -17,7 +18,7 @@ _CONNECT_S: Final = 10
 
 async def verify_audit(data_dir: Path, team_id: str) -> int:
     """Verify chains and name the first row of each that does not fit. Exit code 1 when there is one."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     event_count = broken_count = 0
     async for chain in find_operator(data_dir, cli_settings()).verify_audit(team_id):
         event_count += chain.event_count
@@ -26,7 +27,8 @@ async def verify_audit(data_dir: Path, team_id: str) -> int:
             console.print(
                 f"BROKEN: team {chain.team_id}, sequence"
                 f" {chain.broken_sequence}: {chain.problem.lower()}"
-                f" ({chain.event_count} events before it are as they were)"
+                f" ({chain.event_count} events before it are as they were)",
+                soft_wrap=True,
             )
     if broken_count:
         return 1
@@ -41,7 +43,7 @@ async def export_audit(lines: AsyncIterator[bytes], output: Path | None) -> int:
             return await _write(lines, sys.stdout.buffer)
         with output.open("wb") as file:
             return await _write(lines, file)
-    except OSError as error:
+    except (OSError, aiohttp.ClientError) as error:
         raise Failure(f"the export failed: {error}") from error
 
 
@@ -66,13 +68,22 @@ async def lines_for_team(url: str, action: str) -> AsyncIterator[bytes]:
     async with (
         aiohttp.ClientSession(timeout=timeout) as session,
         session.get(
-            f"{url.rstrip('/')}/v1/audit/export", params=query, headers={"X-API-Key": api_key}
+            f"{url.rstrip('/')}/v1/audit/export",
+            params=query,
+            headers={"X-API-Key": api_key},
+            allow_redirects=False,  # the key is for this address alone
         ) as response,
     ):
-        if response.status != 200:  # noqa: PLR2004  any other is a problem document
-            problem = await response.json(content_type=None)
-            raise Failure(f"{url} says: {problem.get('detail')} ({problem.get('reason')})")
+        if response.status != HTTPStatus.OK:
+            raise Failure(await _refusal(url, response))
         async for line in response.content:
             if line.startswith(b'{"error"'):
                 raise Failure("the export broke off; run it again")
             yield line
+
+
+async def _refusal(url: str, response: aiohttp.ClientResponse) -> str:
+    if response.content_type != "application/problem+json":
+        return f"{url} answers with {response.status}, not as the REST edge does"
+    problem = await response.json(content_type=None)
+    return f"{url} says: {problem.get('detail')} ({problem.get('reason')})"

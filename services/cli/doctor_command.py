@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from services.cli.failure import Failure
 from services.cli.settings import cli_settings
@@ -73,7 +74,7 @@ def _show(results: Sequence[Any], *, passed: bool) -> None:
         table.add_row(
             f"[{_STYLES[result.status]}]{result.status}[/]",
             result.id,
-            result.evidence.replace("[", r"\["),
+            Text(result.evidence),
             f"{result.seconds:.2f}",
             " ".join(result.criteria),
         )

@@ -51,7 +51,11 @@ class MasterKeyRotation:
         return await self.finish(wait_s, key_id)
 
     async def finish(self, wait_s: float, key_id: str = "") -> Counts:
-        """Wait until all replicas seal under one key (that one, when it is named), and re-encrypt."""
+        """Wait until all replicas seal under one key, and re-encrypt.
+
+        That is the newest key of their files, or the one that is named: what seals while a replica is
+        gone and not yet forgotten can be an older one.
+        """
         self.say(f"every replica seals under {await self._agreed(wait_s, key_id)}")
         counts, token = Counts(), ""
         async with self.operator.mail_admin() as mail:
@@ -107,7 +111,8 @@ class MasterKeyRotation:
         while True:
             status = await self.status()
             sealing = {holder.seals_under for holder in status.holders}
-            if len(sealing) == 1 and (not key_id or key_id in sealing):
+            wanted = {key_id} if key_id else {holder.key_ids[0] for holder in status.holders}
+            if len(sealing) == 1 and sealing == wanted:
                 return sealing.pop()
             if asyncio.get_running_loop().time() > end:
                 raise Failure(_disagreement(status, key_id))

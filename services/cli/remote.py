@@ -3,11 +3,10 @@
 import json
 from pathlib import Path
 
-from rich.console import Console
-
 from services.cli.admin import Operator, PersonalAgentFiles
 from services.cli.failure import Failure
 from services.cli.folder import DataFolder
+from services.cli.plain import plain_console
 from services.cli.settings import CliSettings, cli_settings
 from services.cli.system import operator_of
 from services.common.tls import TlsFiles
@@ -36,11 +35,8 @@ async def import_mailbox(
     answer = await operator.import_mailbox(files, team_id=team_id, label=label)
     verb = "connected again" if answer.replaced else "connected"
     taken = f"; {answer.imported_unsubscribe_count} earlier unsubscribes taken over"
-    Console().print(
-        f"{answer.mailbox.email_address} {verb} as mailbox {answer.mailbox.id}{taken}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    told = f"{answer.mailbox.email_address} {verb} as mailbox {answer.mailbox.id}{taken}"
+    plain_console().print(told, soft_wrap=True)
     return 0
 
 
@@ -68,6 +64,8 @@ def _from_settings(settings: CliSettings) -> Operator:
         raise Failure(
             "set all of AUTH_ADDRESS, MAIL_CORE_ADDRESS, TLS_CERT_FILE, TLS_KEY_FILE and TLS_CA_FILE, or none"
         )
+    for file in (cert, key, authority):
+        _read(file)
     return Operator(settings.auth_address, settings.mail_core_address, TlsFiles(cert, key, authority))
 
 

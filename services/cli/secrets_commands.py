@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
 from rich.table import Table
 
 from services.cli.failure import Failure
 from services.cli.folder import DataFolder
 from services.cli.master_key_rotation import Counts, MasterKeyRotation
+from services.cli.plain import plain_console
 from services.cli.remote import find_operator
 from services.cli.settings import CliSettings, cli_settings
 from services.cli.signing_key_rotation import SigningFile, rotate_signing_keys
@@ -185,9 +185,8 @@ def _table(rows: list[dict[str, Any]]) -> None:
         table.add_column(name.replace("_", " "), overflow="fold", no_wrap=name == "key_id")
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
-    console = Console()
-    (console if console.is_terminal else Console(width=_COLUMNS)).print(table)
+    plain_console(file_columns=_COLUMNS).print(table)
 
 
 def _say(text: str) -> None:
-    Console().print(text, highlight=False, markup=False, soft_wrap=True)
+    plain_console().print(text, soft_wrap=True)

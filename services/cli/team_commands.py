@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.console import Console
 from rich.table import Table
 
 from protos.auth.v1 import auth_pb2
 from services.cli.key_scopes import ADMIN_SCOPES
+from services.cli.plain import plain_console
 from services.cli.remote import find_operator
 from services.cli.settings import cli_settings
 
 PAGE: Final = 200
 _COLUMNS: Final = 200
+_MAX_MINUTES: Final = 10 * 365 * 24 * 60
 
 Verb = Callable[[argparse.Namespace], Awaitable[int]]
 
@@ -32,11 +33,13 @@ def add_keys(commands: Any, data_dir: Path) -> None:
     made.add_argument("--read-only", action="store_true", help="the key can change nothing")
     made.add_argument("--label-prefix", default="", help="only what is labelled with this at the start")
     made.add_argument("--mailbox", action="append", default=[], help="only this mailbox id; repeatable")
-    made.add_argument("--ttl-minutes", type=int, help="the key ends after so many minutes")
+    made.add_argument("--ttl-minutes", type=_minutes, help="the key ends after so many minutes")
     verb(verbs, "list", "list keys, revoked ones too", _list, data_dir)
     rotated = verb(verbs, "rotate", "replace a key and print the new one once", _rotate, data_dir)
     rotated.add_argument("key_id", help="the key to replace")
-    rotated.add_argument("--overlap-minutes", type=int, help="the old one still works so long; default: 60")
+    rotated.add_argument(
+        "--overlap-minutes", type=_minutes_or_none, help="the old one still works so long; default: 60"
+    )
     revoked = verb(verbs, "revoke", "take a key back, everywhere, at once", _revoke, data_dir)
     revoked.add_argument("key_id", help="the key")
     revoked.add_argument("--force", action="store_true", help="also when it is the last admin key")
@@ -169,7 +172,7 @@ def operator(options: argparse.Namespace) -> Any:
 
 def _show_secret(what: str, secret: str) -> None:
     # The secret alone on standard output, so that it can be piped.
-    Console(stderr=True).print(f"{what}; this secret is shown once:", highlight=False, soft_wrap=True)
+    plain_console(to_stderr=True).print(f"{what}; this secret is shown once:", soft_wrap=True)
     print(secret)  # noqa: T201
 
 
@@ -185,6 +188,21 @@ def _state(key: auth_pb2.ApiKey) -> str:
 def time_text(stamp: Timestamp) -> str:
     """Write a time in UTC, to the minute."""
     return stamp.ToDatetime(UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _minutes(text: str) -> int:
+    return _within(text, 1)
+
+
+def _minutes_or_none(text: str) -> int:
+    return _within(text, 0)
+
+
+def _within(text: str, least: int) -> int:
+    minutes = int(text)
+    if not least <= minutes <= _MAX_MINUTES:
+        raise argparse.ArgumentTypeError(f"{least} to {_MAX_MINUTES}")
+    return minutes
 
 
 def _after(minutes: int) -> Timestamp:
@@ -203,14 +221,9 @@ def table(*columns: str) -> Table:
 
 def show(found: Table) -> None:
     """Print a table."""
-    _console().print(found)
+    plain_console(file_columns=_COLUMNS).print(found)
 
 
 def say(text: str) -> None:
     """Print a line."""
-    _console().print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=_COLUMNS)
+    plain_console(file_columns=_COLUMNS).print(text, soft_wrap=True)

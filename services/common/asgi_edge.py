@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from services.common.client_address import FORWARDED_HEADER, Peer
-from services.common.edge import REQUEST_ID_HEADER, Admission, Gate
+from services.common.edge import REQUEST_ID_HEADER, Admission, Gate, Headers
 from services.common.errors import AppError, internal
 from services.common.problem import CONTENT_TYPE, HttpError, problem_of
 from services.common.protected_resource import ProtectedResource
@@ -60,7 +60,9 @@ class EdgeMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = _Headers(scope["headers"])
+        headers = Headers(
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
+        )
         route = f"{scope['method']} {self._route(scope['path'])}"
         with self._gate.admit(headers, route, _peer(scope), has_deadline=self._has_deadline) as admission:
             scope.setdefault("state", {})["admission"] = admission
@@ -71,7 +73,7 @@ class EdgeMiddleware:
         return path if path in self._open_paths else "rpc"
 
     async def _serve(
-        self, scope: Scope, receive: Receive, answer: "_Answer", headers: "_Headers", admission: Admission
+        self, scope: Scope, receive: Receive, answer: "_Answer", headers: Headers, admission: Admission
     ) -> None:
         try:
             await self._enter(scope["path"], admission)
@@ -107,16 +109,6 @@ def _peer(scope: Scope) -> Peer:
     forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
     client = scope.get("client")
     return Peer(client[0] if client else "", forwarded)
-
-
-class _Headers(dict[str, str]):
-    """Request headers, found whatever their case."""
-
-    def __init__(self, raw: Collection[tuple[bytes, bytes]]) -> None:
-        super().__init__((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return super().get(key.lower(), default)
 
 
 class _Limited:

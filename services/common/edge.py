@@ -6,9 +6,9 @@
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.trace import SpanKind
 
@@ -27,6 +27,23 @@ API_KEY_HEADER: Final = "X-API-Key"
 MAIL_CORE: Final = "mail_core"
 REFUSED_STATUSES: Final = frozenset({401, 403})
 _BAD_CREDENTIAL: Final = frozenset({Kind.UNAUTHENTICATED, Kind.INVALID_ARGUMENT})
+
+
+class Headers(dict[str, str]):
+    """Headers of a request, found whatever their case.
+
+    One that came twice holds both values (RFC 9110 §5.3): as a credential it is none, at every edge.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        super().__init__()
+        for name, value in pairs:
+            key = name.lower()
+            self[key] = f"{self[key]}, {value}" if key in self else value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Give the value of a header."""
+        return super().get(key.lower(), default)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from grpc_health.v1.health import aio as health_aio  # pyright: ignore[reportAtt
 from grpc_status import rpc_status
 
 from services.common.client_address import FORWARDED_HEADER, Peer
-from services.common.edge import REQUEST_ID_HEADER, Admission, Gate
+from services.common.edge import REQUEST_ID_HEADER, Admission, Gate, Headers
 from services.common.errors import AppError, Kind, internal
 from services.common.grpc_status import to_status
 from services.common.protected_resource import ProtectedResource
@@ -91,20 +91,16 @@ class _ContextBuilder(GrpcServerCallContextBuilder):
         return ServerCallContext(state={"grpc_context": context, OWNER: _owner.get()})
 
 
-class _Metadata(dict[str, str]):
+class _Metadata(Headers):
     """Invocation metadata, read like HTTP headers."""
 
     def __init__(self, raw: Iterable[tuple[str, Any]] | None) -> None:
-        pairs = [(key.lower(), value) for key, value in raw or () if isinstance(value, str)]
-        super().__init__(pairs)
-        self._pairs = pairs
+        self._pairs = [(key.lower(), value) for key, value in raw or () if isinstance(value, str)]
+        super().__init__(self._pairs)
 
     def every(self, key: str) -> list[str]:
         """Every value of a key, in order."""
         return [value for name, value in self._pairs if name == key.lower()]
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return super().get(key.lower(), default)
 
 
 class _Rim(aio.ServerInterceptor):

@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from services.common.client_address import FORWARDED_HEADER, Peer
-from services.common.edge import REQUEST_ID_HEADER, Admission, Gate
+from services.common.edge import REQUEST_ID_HEADER, Admission, Gate, Headers
 from services.common.errors import AppError, internal
 from services.common.protected_resource import ProtectedResource
 from services.common.telemetry import get_logger
@@ -38,7 +38,8 @@ def admitted(gate: Gate, find_route: FindRoute) -> Callable:
         name = route.name if route else "unknown"
         has_deadline = route is None or not route.stays_open
         peer = Peer(request.remote or "", request.headers.getall(FORWARDED_HEADER, ()))
-        with gate.admit(request.headers, name, peer, has_deadline=has_deadline) as admission:
+        headers = Headers(request.headers.items())
+        with gate.admit(headers, name, peer, has_deadline=has_deadline) as admission:
             request[ADMISSION] = admission
             response = await handler(request)
             admission.status = response.status

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
 from services.common.policy import policy_of
+from services.common.protected_resource import NEVER_GRANTED
 from services.common.proto_json import component_schemas
 from services.edge_rest import examples
 from services.edge_rest.documented_errors import description_of
@@ -42,17 +43,47 @@ _SECURITY_SCHEMES: Final[Json] = {
 }
 
 
-def openapi_document(public_url: str = "") -> Json:
-    """Make the document. `public_url` is where clients reach this edge; empty for the host that serves it."""
+def openapi_document(public_url: str = "", oauth_issuer: str = "") -> Json:
+    """Make the document.
+
+    `public_url` is where clients reach this edge; empty for the host that serves it. `oauth_issuer` is our
+    authorization server; empty when there is none.
+    """
+    schemes = {**_SECURITY_SCHEMES, **({"OAuth": _oauth(oauth_issuer, public_url)} if oauth_issuer else {})}
     return {
         "openapi": "3.1.1",
         "info": {"title": "Mailwarden REST API", "version": "1", "description": _ABOUT},
         "servers": [{"url": public_url or "/"}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": _paths(),
-        "components": {"schemas": _schemas(), "securitySchemes": _SECURITY_SCHEMES},
-        "security": [{"ApiKey": []}, {"Bearer": []}],
+        "components": {"schemas": _schemas(), "securitySchemes": schemes},
+        "security": [{name: []} for name in schemes],
     }
+
+
+def _oauth(issuer: str, resource: str) -> Json:
+    token_url = f"{issuer}/oauth/token"
+    flow = {"tokenUrl": token_url, "scopes": _opened_by_scope()}
+    return {
+        "type": "oauth2",
+        "description": f"An access token for the resource {resource} (RFC 8707).",
+        "flows": {
+            "authorizationCode": {
+                **flow,
+                "authorizationUrl": f"{issuer}/oauth/authorize",
+                "refreshUrl": token_url,
+            },
+            "clientCredentials": flow,
+        },
+    }
+
+
+def _opened_by_scope() -> dict[str, str]:
+    opened: dict[str, list[str]] = {}
+    for route in ROUTES:
+        for scope in policy_of(route.rpc).any_scope - NEVER_GRANTED if route.rpc else ():
+            opened.setdefault(scope, []).append(route.name)
+    return {scope: ", ".join(names) for scope, names in sorted(opened.items())}
 
 
 def _paths() -> Json:

@@ -36,7 +36,7 @@ def build_app(settings: RestSettings, backends: Backends) -> web.Application:
         bodies=BodyReader(settings.max_body_bytes, settings.body_timeout_s),
         feeds=feeds,
         heartbeat_s=settings.event_heartbeat_s,
-        openapi=orjson.dumps(openapi_document(settings.public_url)),
+        openapi=orjson.dumps(openapi_document(settings.public_url, settings.oauth_issuer)),
     )
     resource = resource_of(settings.resource, settings.authorization_servers, ROUTES)
     app = web.Application(

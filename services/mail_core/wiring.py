@@ -19,6 +19,7 @@ from services.common.errors import AppError
 from services.common.grpc_client import Channel
 from services.common.grpc_server import GrpcServer, Service
 from services.common.identity import PassportVerifier
+from services.common.key_changes import recording_key_changes
 from services.common.link_safety import LinkPolicy
 from services.common.master_keys import FileMasterKeys
 from services.common.passport_keys import PassportKeys
@@ -91,6 +92,8 @@ async def mail_core(settings: Settings) -> AsyncIterator[Built]:
         await stack.enter_async_context(following_revocations(auth, revoked))
         notes = await stack.enter_async_context(_auditing(database, auth))
         await notes.note(configured(SERVICE, settings))
+        in_use = {"master_key": lambda: master_keys.current_key_id}
+        await stack.enter_async_context(recording_key_changes(SERVICE, in_use, notes.note))
         dispatcher = Dispatcher(SERVICE, PassportVerifier(SERVICE, keys.find, revoked), notes.denied)
         server = GrpcServer(dispatcher, tls, _services(store, grants, targets, changes, reseal))
 

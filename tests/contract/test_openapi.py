@@ -69,6 +69,19 @@ def test_document_names_where_clients_reach_the_edge():
     assert openapi_document("https://mail.example.com")["servers"] == [{"url": "https://mail.example.com"}]
 
 
+def test_where_there_is_an_authorization_server_the_document_says_how_to_get_a_token():
+    """And which scope opens which route; the one that no token holds is not offered."""
+    document = openapi_document("https://mail.example.com", "https://auth.example.com")
+    validate(document)
+    scheme = document["components"]["securitySchemes"]["OAuth"]
+    assert {"OAuth": []} in document["security"]
+    assert scheme["flows"]["clientCredentials"]["tokenUrl"] == "https://auth.example.com/oauth/token"
+    scopes = scheme["flows"]["authorizationCode"]["scopes"]
+    assert scopes["audit:read"] == "GET /v1/audit, GET /v1/audit/export"
+    assert "team:admin" not in scopes
+    assert "OAuth" not in DOCUMENT["components"]["securitySchemes"]
+
+
 def test_every_route_is_documented_and_nothing_else():
     """The table of routes is the only list."""
     documented = {(path, method.upper()) for path, methods in DOCUMENT["paths"].items() for method in methods}

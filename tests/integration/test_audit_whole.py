@@ -216,6 +216,11 @@ async def test_that_secrets_were_sealed_anew_is_in_the_systems_chain(caller: Cal
         while not events:
             events = await exported(caller.system, "--action", "secrets.*")
     assert [(event["action"], event["facts"]["count"]) for event in events] == [("secrets.resealed", "1")]
+    changed: list[dict[str, Any]] = []
+    async with asyncio.timeout(40):
+        while not changed:
+            changed = await exported(caller.system, "--action", "keys.changed")
+    assert [(event["edge"], event["facts"]["kind"]) for event in changed] == [("mail_core", "master_key")]
 
 
 async def test_how_services_were_configured_is_in_the_log_without_a_value(caller: Caller) -> None:

@@ -154,6 +154,9 @@ async def _set_team(connection: AsyncConnection, team_id: str) -> None:
 def _conditions(team_id: str, query: AuditQuery) -> tuple[list[str], dict[str, Any]]:
     # Row-level security would do; the condition lets the index work.
     conditions, values = ["team_id = :team_id"], dict[str, Any](team_id=team_id)
+    if not (query.action + query.actor + query.outcome).isprintable():
+        # No event holds such text, and PostgreSQL takes no NUL.
+        return [*conditions, "false"], values
     if query.action.endswith("*"):
         conditions.append("starts_with(action, :action)")
         values["action"] = query.action[:-1]

@@ -5,7 +5,6 @@
 
 import contextlib
 import json
-import os
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
@@ -18,14 +17,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
-    NoEncryption,
-    PrivateFormat,
     PublicFormat,
     load_pem_private_key,
     load_pem_public_key,
 )
 
 from services.common.identity import PASSPORT_ALGORITHM, PASSPORT_TYPE
+from services.common.new_key_file import write_new_key
 from services.common.signing_keys import DatedKey, read_dated_keys, signer_first, thumbprint
 from services.common.watched_files import WatchedFiles
 
@@ -128,15 +126,8 @@ class FilePassportKeys:
 
 
 def _create(file: Path) -> None:
-    """Write a new key, readable by us alone. Of two processes that start at once, one's key stays."""
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
-            output.write(pem)
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, file)
-        temporary.unlink()
+        write_new_key(file, Ed25519PrivateKey.generate())
     except OSError as error:
         raise UnusableKeyError(f"PASSPORT_KEY_FILE: {file} cannot be made ({error.strerror}).") from error
 

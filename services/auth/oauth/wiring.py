@@ -67,6 +67,7 @@ class OAuth:
 
     app: web.Application
     check: CheckAccessToken
+    signing_key_id: Callable[[], str]
 
 
 @contextlib.asynccontextmanager
@@ -128,7 +129,8 @@ async def oauth_built(settings: OAuthSettings, parts: Parts) -> AsyncIterator[OA
             issuer=issuer,
             prefix=urlsplit(issuer).path,
         )
-        yield OAuth(build_app(client_routes, browser_routes, limits), check)
+        app = build_app(client_routes, browser_routes, limits)
+        yield OAuth(app, check, lambda: token_keys.current()[0].jwk["kid"])
 
 
 @contextlib.asynccontextmanager

@@ -126,6 +126,9 @@ class RevokeClient:
         return sum(count or 0 for count in counts)
 
     async def _of_team(self, team_id: str, client_id: str) -> int | None:
+        if not client_id.isprintable():
+            return None  # no client is called so, and PostgreSQL takes no NUL
+
         def event(count: int) -> AuditEvent:
             resource = client_resource(client_id)
             return audit_event("client.revoked", team_id=team_id, resource=resource, count=count)

@@ -133,6 +133,17 @@ def agents_table(names: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]
     return table
 
 
+def events_table(events: Sequence[Json]) -> Table:
+    """Audit events, newest first."""
+    table = _table(">sequence", "action", "of", "at", "outcome", "hash")
+    for event in events:
+        denied = f"[yellow]{event['outcome']}[/] {event['reason']}".strip()
+        outcome = event["outcome"] if event["outcome"] == "ok" else denied
+        cells = (event["action"], event["resourceType"] or "", event["edge"], outcome, event["hash"][:12])
+        table.add_row(str(event["sequence"]), *cells)
+    return table
+
+
 def trace_tree(spans: Sequence[Span], root_id: str) -> Tree:
     """Spans under each other, with the process, the time each took, and when it began."""
     begin = min((span.start_ns for span in spans), default=0)

@@ -39,6 +39,11 @@ class Rest:
         async with self.session.post(f"{self.url}{path}", json=body, headers=headers) as answer:
             return await _read(answer)
 
+    async def delete(self, path: str) -> Json:
+        """End something. Raises Failure with the problem that the edge tells."""
+        async with self.session.delete(f"{self.url}{path}") as answer:
+            return await _read(answer)
+
     async def follow(self, operation: Json) -> AsyncIterator[Json]:
         """Follow an operation by its server-sent events, to its final state."""
         async with self.session.get(f"{self.url}/v1/operations/{operation['id']}/events") as events:

@@ -13,6 +13,7 @@ from protos.auth.v1 import auth_pb2
 from services.cli.demo import report
 from services.cli.demo.memory import memory_mb
 from services.cli.demo.rest import Rest
+from services.cli.demo.rights import Rights
 from services.cli.demo.sandbox import Sandbox
 from services.cli.demo.story import Story
 from services.cli.demo.traces import TraceReceiver
@@ -99,5 +100,6 @@ async def _tell(console: Console, system: System, endpoints: Endpoints, receiver
             )
         )
         await story.trace(receiver, another.secret)
-    report.heading(console, 7, "Memory")
+        await Rights(console, rest, system.operator()).tell(7)
+    report.heading(console, 8, "Memory")
     console.print(report.memory_table(idle, memory_mb(system.supervisor.pids)))

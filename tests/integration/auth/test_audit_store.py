@@ -224,6 +224,16 @@ async def test_a_team_sees_its_own_log_only(world: World) -> None:
             await connection.execute(sa.text("SELECT audit_open(:team)"), {"team": world.team_id})
 
 
+@pytest.mark.parametrize(
+    "query", [AuditQuery(action="a\0*"), AuditQuery(actor="\0"), AuditQuery(outcome="\n")]
+)
+async def test_what_no_event_can_hold_matches_none(world: World, query: AuditQuery) -> None:
+    """A NUL in a filter is no failure of the database."""
+    await world.append(1)
+    assert await world.log.page(world.team_id, query, 10, None) == []
+    assert [row async for row in world.log.oldest_first(world.team_id, query)] == []
+
+
 async def test_retention_keeps_the_chain_verifiable(world: World) -> None:
     """What is old enough goes, from the beginning on; an anchor says where the rest begins."""
     await world.append(4, at=NOW - timedelta(days=91))

@@ -62,6 +62,11 @@ def test_the_demo_tells_the_whole_story_whatever_the_shell_holds() -> None:
     assert len(re.findall(r"\bbefore\b", agents)) == 2
     tree = report.split("6. One request")[1]
     assert re.search(r"edge_rest .*\n.*auth.IssuePassport(.|\n)*mail_core .*\n.*google\.", tree)
+    rights = report.split("7. A key for an agent")[1].split("8. Memory")[0]
+    assert "may not scan: 403 READ_ONLY" in rights
+    assert re.search(r"Revoked, it was refused \d+ ms later", rights)
+    assert re.search(r"(request.refused|access.denied) .* denied READ_ONLY", rights)
+    assert re.search(r"The hash chains hold: \d+ events recomputed", rights)
     assert re.search(r"together +\d+ +\d+", report)
     assert "nothing is left running" in report
 

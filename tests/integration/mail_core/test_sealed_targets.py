@@ -239,6 +239,21 @@ async def test_a_target_that_a_scan_stores_meanwhile_stays(sealed: Sealed) -> No
     assert sealed.world.one_click.posted == ["https://news.example/u/newer"]
 
 
+async def test_a_page_that_ends_with_the_last_grant_goes_on_with_the_first_target(
+    sealed: Sealed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the ids are: each column is walked from its own beginning."""
+    monkeypatch.setattr(reseal_secrets, "BATCH", 1)
+    await sealed.lists(A, B, C)
+    await sealed.sql(
+        "INSERT INTO mailboxes (id, team_id, email_address, state, grant_sealed)"
+        " SELECT 'ffffffff-ffff-4fff-8fff-ffffffffffff', team_id, 'z', state, grant_sealed FROM mailboxes"
+    )
+    await sealed.use(K2, K1)
+    assert await sealed.reseal_all() == {"examined": 5, "resealed": 5, "raced": 0, "unreadable": 0}
+    assert await sealed.uses() == {"k1": 0, "k2": 5}
+
+
 @pytest.mark.parametrize(
     "token",
     ["x", ROW, f"mailboxes.email_address:{ROW}", f"{TARGET_COLUMN}:", f"{TARGET_COLUMN}:x"],

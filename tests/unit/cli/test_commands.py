@@ -6,12 +6,17 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from rich.console import Console
 
 from services.cli.__main__ import main
+from services.cli.audit import export_audit, lines_for_team
+from services.cli.failure import Failure
 from services.cli.folder import DataFolder
 from services.cli.plan import Plan
 from services.cli.system import Endpoints
+from services.cli.team_commands import say, show, table
 from services.cli.welcome import show_welcome
 
 ENDPOINTS = Endpoints(
@@ -34,6 +39,9 @@ def welcome(tmp_path: Path) -> list[str]:
     [
         [], ["nonsense"], ["keys"], ["up", "--rest-port", "65536"], ["up", "--rest-port", "x"],
         ["demo", "--corpus", "/no/such/folder"], ["certs"], ["keys", "create"],
+        ["keys", "create", "--label", "x", "--ttl-minutes", "0"],
+        ["keys", "create", "--label", "x", "--ttl-minutes", "99999999999999999999"],
+        ["keys", "rotate", "some-id", "--overlap-minutes", "99999999999"],
     ],
 )  # fmt: skip
 def test_a_wrong_command_is_refused_with_how_to_ask(
@@ -95,3 +103,62 @@ def test_the_mcp_configuration_is_json(welcome: list[str]) -> None:
     (line,) = (line for line in welcome if line.startswith("{"))
     server = json.loads(line)["mcpServers"]["mailwarden"]
     assert server == {"type": "http", "url": ENDPOINTS.mcp, "headers": {"X-API-Key": "ma_key"}}
+
+
+@pytest.mark.parametrize("text", ["[/x]", "[red]hidden[/red]", "[link=https://evil.example]x[/]", ":bomb:"])
+def test_what_others_wrote_is_printed_as_they_wrote_it(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A label is any printable text; it must not keep an operator from reading a list of keys."""
+    found = table("id", "label")
+    found.add_row("1", text)
+    show(found)
+    say(f"key ({text})")
+    assert capsys.readouterr().out.count(text) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["certs", "--dir", "/proc/certs"],
+        ["audit", "export", "--url", "not-an-address"],
+        ["audit", "export", "--url", "file:///etc/hosts"],
+    ],
+)
+def test_what_cannot_be_done_is_told_without_a_traceback(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1, and what to look at."""
+    monkeypatch.setenv("MAILWARDEN_API_KEY", "ma_key")
+    assert main(arguments) == 1
+    assert arguments[-1] in capsys.readouterr().err
+
+
+def test_a_certificate_that_cannot_be_read_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather than a traceback from where it is first needed."""
+    for name in ("TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "absent.pem"))
+    for name in ("AUTH_ADDRESS", "MAIL_CORE_ADDRESS"):
+        monkeypatch.setenv(name, "127.0.0.1:1")
+    assert main(["keys", "list"]) == 1
+    assert "absent.pem" in capsys.readouterr().err
+
+
+async def test_an_export_takes_the_key_to_no_other_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A redirect is not followed: `X-API-Key` would go along with it."""
+    seen: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        seen.append(request.headers["X-API-Key"])
+        return web.Response()
+
+    async def here(request: web.Request) -> web.Response:
+        raise web.HTTPFound(f"{request.scheme}://localhost:{request.url.port}/elsewhere")
+
+    app = web.Application()
+    app.add_routes([web.get("/v1/audit/export", here), web.get("/elsewhere", elsewhere)])
+    monkeypatch.setenv("MAILWARDEN_API_KEY", "ma_key")
+    async with TestServer(app) as server:
+        with pytest.raises(Failure, match="302"):
+            await export_audit(lines_for_team(str(server.make_url("")), ""), None)
+    assert seen == []

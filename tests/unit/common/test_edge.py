@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.common.client_address import Peer
 from services.common.context import current_call, request_id_from
-from services.common.edge import Gate, credential_of
+from services.common.edge import Gate, Headers, credential_of
 from services.common.errors import AppError
 from services.common.passports import MAX_CREDENTIAL_CHARS, Credential
 from services.common.tracing import current_trace
@@ -61,6 +61,20 @@ def outcome(headers: Mapping[str, str]) -> object:
         return credential_of(headers)
     except AppError as error:
         return error.reason
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [("X-API-Key", "k"), ("X-API-Key", "k")],
+        [("X-API-Key", "k"), ("x-api-key", "")],
+        [("Authorization", "Bearer t"), ("authorization", "Bearer t")],
+        [("Authorization", "Bearer t"), ("Authorization", "Basic x")],
+    ],
+)
+def test_a_credential_that_is_sent_twice_is_none(pairs: list[tuple[str, str]]) -> None:
+    """A proxy and an edge, or two edges, could choose differently between them."""
+    assert outcome(Headers(pairs)) == "CREDENTIAL_INVALID"
 
 
 @given(st.text(max_size=60), st.text(max_size=60))

@@ -361,3 +361,10 @@ async def test_limits_of_the_core_keep_their_reason(shared_edge):
     answer = await shared_edge.get("/v1/mailboxes?page_size=201")
     assert_problem(answer, 400, "PAGE_SIZE_OUT_OF_RANGE")
     assert shared_edge.backends.mail.last(mail_pb2.ListMailboxesRequest).page_size == 201
+
+
+async def test_a_key_that_is_sent_twice_is_refused_though_it_is_good(shared_edge):
+    """As at the other edges: a proxy could have looked at the other one."""
+    headers = [("X-API-Key", API_KEY), ("X-API-Key", API_KEY)]
+    answer = await shared_edge.get("/v1/mailboxes", headers=headers)
+    assert_problem(answer, 401, "CREDENTIAL_INVALID")

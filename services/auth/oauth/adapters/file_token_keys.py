@@ -4,9 +4,7 @@ The file is read again when it changed, and says itself when each key begins and
 (common/signing_keys.py), so keys rotate with an overlap and without a restart.
 """
 
-import contextlib
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from services.auth.oauth.domain.tokens import ALGORITHM, TYPE
+from services.common.new_key_file import write_new_key
 from services.common.signing_keys import DatedKey, read_dated_keys, signer_first, thumbprint
 from services.common.watched_files import WatchedFiles
 
@@ -120,16 +119,8 @@ class FileTokenKeys:
 
 
 def _create(file: Path) -> None:
-    """Write a new key, readable by us alone. Of two processes that start at once, one's key stays."""
-    private = generate_private_key(SECP256R1())
-    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
-            output.write(pem)
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, file)
-        temporary.unlink()
+        write_new_key(file, generate_private_key(SECP256R1()))
     except OSError as error:
         raise UnusableTokenKeyError(f"OAUTH_KEY_FILE: {file} cannot be made ({error.strerror}).") from error
 

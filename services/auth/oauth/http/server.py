@@ -12,6 +12,7 @@ from services.auth.oauth.domain.errors import OAuthError, invalid_request, unava
 from services.auth.oauth.events import EDGE
 from services.auth.oauth.http.browser_routes import BrowserRoutes
 from services.auth.oauth.http.client_routes import ClientRoutes
+from services.auth.oauth.http.connection import Runner
 from services.auth.oauth.http.limiting import AddressLimits
 from services.auth.oauth.http.pages import error_page, policy
 from services.auth.oauth.http.reading import MAX_BODY_BYTES
@@ -162,7 +163,7 @@ class OAuthServer:
     """Listens for browsers and clients."""
 
     def __init__(self, app: web.Application, drain_s: float) -> None:
-        self._runner = web.AppRunner(
+        self._runner = Runner(
             app,
             access_log=None,
             handle_signals=False,

@@ -1,10 +1,11 @@
 """Thousands of broken requests at every route: a typed refusal each time, nothing changed, nothing told."""
 
+import asyncio
 import json
 import random
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 
@@ -158,3 +159,29 @@ async def test_nothing_that_is_sent_breaks_anything(world: World, seed: int) -> 
                 is_typed = '"error"' in answer.text or "This did not work" in answer.text
                 assert is_typed or "name=key" in answer.text, (answer.status, answer.text)
     assert await world.own("SELECT count(*) FROM oauth_grants") == before
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /oauth/account HTTP/1.1\r\nHost: a\r\nX-API-Key: planted-secret\x00\r\n\r\n",
+        b"planted-secret\r\n\r\n",
+        b"POST /oauth/token HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nplanted",
+        b"GET /oauth/account HTTP/1.1\r\nHost: a\r\nAuthorization: "
+        + b"planted-secret" * 2_000
+        + b"\r\n\r\n",
+        b"GET /oauth/account HTTP/1.1\r\nHost: a\r\nExpect: planted-secret\r\n\r\n",
+    ],
+)
+async def test_what_cannot_be_parsed_is_answered_without_the_parsers_words(world: World, head: bytes) -> None:
+    """They quote the request, which may hold a credential, and name the versions of what we are made of."""
+    address = urlsplit(world.issuer)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(head)
+    async with asyncio.timeout(5):
+        answer = await reader.readuntil(b"}")
+    writer.close()
+    assert answer.split(b" ")[1] in {b"400", b"417"}
+    assert b'"error": "invalid_request"' in answer
+    assert b"Server: mailwarden" in answer
+    assert not any(word in answer for word in (b"planted", b"aiohttp", b"Python"))

@@ -7,38 +7,17 @@ from typing import Any
 import httpx2
 import pytest
 from aiohttp import web
-from mcp.client.auth import OAuthClientProvider, TokenStorage
+from mcp.client.auth import OAuthClientProvider
 from mcp.shared.auth import (
     AuthorizationCodeResult,
-    OAuthClientInformationFull,
     OAuthClientMetadata,
-    OAuthToken,
 )
 from pydantic import AnyUrl
 
 from services.common.errors import AppError
+from tests.e2e.browser import Memory
 from tests.integration.auth.oauth.world import REDIRECT, World, running_world
 from tests.postgres import Databases
-
-
-class Memory(TokenStorage):
-    """Keeps what the SDK wants kept."""
-
-    def __init__(self) -> None:
-        self.tokens: OAuthToken | None = None
-        self.client: OAuthClientInformationFull | None = None
-
-    async def get_tokens(self) -> OAuthToken | None:
-        return self.tokens
-
-    async def set_tokens(self, tokens: OAuthToken) -> None:
-        self.tokens = tokens
-
-    async def get_client_info(self) -> OAuthClientInformationFull | None:
-        return self.client
-
-    async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
-        self.client = client_info
 
 
 @contextlib.asynccontextmanager

@@ -371,6 +371,9 @@ async def test_a_team_sees_who_holds_what_and_takes_it_back(replicas: Replicas) 
     assert await stranger.refusal("RevokeClient", auth_pb2.RevokeClientRequest(client_id=client)) == (
         "CLIENT_NOT_FOUND"
     )
+    assert await stranger.refusal("RevokeClient", auth_pb2.RevokeClientRequest(client_id="\0")) == (
+        "CLIENT_NOT_FOUND"
+    )
     ended = (await admin.ask("RevokeGrant", revoking)).grant
     assert ended.HasField("revoke_time")
     assert (await admin.ask("RevokeGrant", revoking)).grant.revoke_time.seconds == ended.revoke_time.seconds
