@@ -20,7 +20,7 @@ _WHOSE: Final = {
     "key": "of this credential",
     "team": "of this team's credentials together",
     "address": "without a credential from this address",
-    "failures": "refused credentials from this address",
+    "failures": "with refused credentials from this address",
 }
 
 

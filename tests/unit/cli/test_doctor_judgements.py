@@ -5,14 +5,14 @@ import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from cryptography import x509
 
 from protos.mail.v1 import mail_pb2
 from services.cli.certificates import CertificateFolder, ensure_certificates, utc_now
-from services.cli.doctor import egress, posture, secrets, signing_keys, tls
+from services.cli.doctor import egress, posture, run, secrets, signing_keys, tls
 from services.cli.doctor.findings import Finding, Status
 from services.cli.doctor.target import Target
 from services.cli.signing_key_rotation import SigningFile
@@ -172,3 +172,16 @@ def _pem() -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+async def test_a_probe_that_got_no_answer_says_how_long_it_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call's own limit ends it long before that of the probe."""
+
+    async def probe(target: Target) -> AsyncIterator[Finding]:
+        del target
+        raise TimeoutError
+        yield
+
+    monkeypatch.setitem(cast("dict[str, Any]", run.PROBES), "tls", probe)
+    [result] = [result async for result in run.examine(cast("Target", None), ["tls"])]
+    assert (result.status, result.evidence) == (Status.FAIL, "no answer: given up after 0 s")
