@@ -71,6 +71,9 @@ PROMISES: Final = (
     Promise("revocation.in-flight", "A call that was admitted before ends; the next is refused.", REVOCATION),
     Promise("revocation.streams", "An open stream ends with the credential that opened it.", REVOCATION),
     Promise(
+        "revocation.work", "What a revoked credential had asked for is cancelled where it stands.", REVOCATION
+    ),
+    Promise(
         "revocation.grants",
         "What a person allowed, they and their team can take back at any time.",
         REVOCATION,

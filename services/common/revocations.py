@@ -49,11 +49,15 @@ class RevokedSubjects:
     def __init__(self) -> None:
         self._known: OrderedDict[str, _Revocation] = OrderedDict()
         self._all_until = float("-inf")
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[str, float], None]] = []
         self._watched: dict[object, tuple[frozenset[str], Callable[[], None]]] = {}
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call this after every revocation."""
+        self._listeners.append(lambda _subject, _at: listener())
+
+    def on_revoked(self, listener: Callable[[str, float], None]) -> None:
+        """Tell this of every revocation: what was revoked, and when, in unix time by auth's clock."""
         self._listeners.append(listener)
 
     @contextlib.contextmanager
@@ -74,7 +78,7 @@ class RevokedSubjects:
         self._known.move_to_end(subject)
         self._forget()
         for listener in self._listeners:
-            listener()
+            listener(subject, revoked_at)
         for roots, lost in list(self._watched.values()):
             if subject in roots:
                 lost()

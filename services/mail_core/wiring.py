@@ -36,6 +36,7 @@ from services.mail_core.adapters.postgres_master_keys import (
     PostgresSealedValues,
     UnfitMasterKeysError,
 )
+from services.mail_core.adapters.postgres_open_operations import PostgresOpenOperations
 from services.mail_core.adapters.postgres_store import PostgresStore
 from services.mail_core.domain.operation import OperationKind
 from services.mail_core.domain.triage import Rules, parse_rules_toml
@@ -49,6 +50,7 @@ from services.mail_core.operations.owner_time import OwnerTime
 from services.mail_core.operations.reseal_secrets import ResealSecrets
 from services.mail_core.operations.run_operation import RunOperation
 from services.mail_core.operations.scan_mailbox import ScanMailbox, ScanSettings
+from services.mail_core.operations.stop_revoked import Revocations, StopRevoked
 from services.mail_core.operations.unsubscribe import Unsubscribe
 from services.mail_core.operations.unsubscribe_targets import UnsubscribeTargets
 from services.mail_core.servicer import MailAdminServicer, MailServicer
@@ -89,6 +91,8 @@ async def mail_core(settings: Settings) -> AsyncIterator[Built]:
         refreshing = asyncio.create_task(keys.keep_fresh())
         stack.callback(refreshing.cancel)
         revoked = RevokedSubjects()
+        stop = StopRevoked(PostgresOpenOperations(database), store)
+        await stack.enter_async_context(_stopping_revoked(stop, revoked))
         await stack.enter_async_context(following_revocations(auth, revoked))
         notes = await stack.enter_async_context(_auditing(database, auth))
         await notes.note(configured(SERVICE, settings))
@@ -101,6 +105,19 @@ async def mail_core(settings: Settings) -> AsyncIterator[Built]:
             return keys.are_loaded and agreement.is_reached and await database.is_ready()
 
         yield Built(server, is_ready)
+
+
+@contextlib.asynccontextmanager
+async def _stopping_revoked(stop: StopRevoked, revoked: RevokedSubjects) -> AsyncIterator[None]:
+    """Cancel what a revoked credential had asked for, until the block ends."""
+    heard: Revocations = asyncio.Queue()
+    revoked.on_revoked(lambda subject, at: heard.put_nowait((subject, at)))
+    task = asyncio.create_task(stop.keep_stopping(heard))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

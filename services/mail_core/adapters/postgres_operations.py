@@ -51,6 +51,7 @@ class PostgresOperations:
                 traceparent=operation.traceparent,
                 created_at=operation.created_at,
                 updated_at=operation.updated_at,
+                roots=sorted(operation.roots),
             )
             .on_conflict_do_nothing(index_elements=["team_id", "request_id"])
             .returning(operations.c.id)
@@ -179,4 +180,5 @@ def _operation(row: sa.Row) -> Operation:
         is_cancel_requested=row.is_cancel_requested,
         result=None if row.result is None else report_from_json(kind, row.result),
         error=OperationError(row.error_reason, row.error_message) if row.error_reason else None,
+        roots=frozenset(row.roots),
     )

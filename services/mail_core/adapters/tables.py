@@ -112,7 +112,14 @@ operations = sa.Table(
     _text("error_message"),
     _now("created_at"),
     _now("updated_at"),
+    sa.Column("roots", ARRAY(sa.Text), nullable=False, server_default="{}"),
     sa.UniqueConstraint("team_id", "request_id"),
+    sa.Index(
+        "operations_open_roots_idx",
+        "roots",
+        postgresql_using="gin",
+        postgresql_where=sa.text("state IN ('queued', 'running')"),
+    ),
 )
 
 attempts = sa.Table(

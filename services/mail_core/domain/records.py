@@ -138,6 +138,8 @@ class Operation:
     is_cancel_requested: bool = False
     result: Report | None = None
     error: OperationError | None = None
+    roots: frozenset[str] = frozenset()
+    """What the right of whoever asked hangs on, as `Caller.roots`."""
 
 
 def plan_to_json(plan: Way) -> dict[str, str]:

@@ -55,6 +55,13 @@ def cancel_requested(operation: Operation, call: Call) -> AuditEvent:
     )
 
 
+def work_revoked(operation: Operation) -> AuditEvent:
+    """Work was asked to stop, because the right of whoever asked for it was revoked."""
+    resource = f"operation:{operation.id}"
+    reason, facts = "CREDENTIAL_REVOKED", {"kind": operation.kind, "mailbox_id": operation.mailbox_id}
+    return _of_operation(operation, "operation.cancel_requested", resource=resource, reason=reason, **facts)
+
+
 def operation_finished(operation: Operation, state: OperationState, reason: str) -> AuditEvent:
     """Work came to its end, whichever."""
     return _of_operation(

@@ -72,4 +72,5 @@ def _operation(mailbox: Mailbox, call: Call, request: OperationRequest, clock: C
         traceparent=trace.to_traceparent() if trace else "",
         created_at=now,
         updated_at=now,
+        roots=caller.roots,
     )
