@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 T = TypeVar("T")
+_SETTLING = 20
+"""Turns of the event loop in which whoever was woken does what follows."""
 
 
 @dataclass(order=True)
@@ -64,10 +66,13 @@ class ManualClock:
 
 
 class HastyClock:
-    """Jumps over every wait at once and remembers how long it would have been."""
+    """Jumps over every wait at once, the one that ends first, and remembers how long it would have been."""
 
     def __init__(self) -> None:
         self._now = 1000.0
+        self._alarms: list[_Alarm] = []
+        self._numbers = itertools.count()
+        self._is_ringing = False
         self.waits: list[float] = []
 
     def now(self) -> float:
@@ -77,15 +82,36 @@ class HastyClock:
         """Let time pass while nobody waits."""
         self._now += seconds
 
-    def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.Handle:
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> _Alarm:
         def ring() -> None:
-            self._now += delay_s
             self.waits.append(delay_s)
             callback()
 
-        return asyncio.get_running_loop().call_soon(ring)
+        alarm = _Alarm(self._now + delay_s, next(self._numbers), ring)
+        heapq.heappush(self._alarms, alarm)
+        self._ring_soon()
+        return alarm
+
+    def _ring_soon(self) -> None:
+        if not self._is_ringing:
+            self._is_ringing = True
+            asyncio.get_running_loop().call_soon(self._ring_next, _SETTLING)
+
+    def _ring_next(self, turns: int) -> None:
+        # Whoever was just woken may cancel what is due next: a deadline, for one.
+        if turns:
+            asyncio.get_running_loop().call_soon(self._ring_next, turns - 1)
+            return
+        self._is_ringing = False
+        while self._alarms and self._alarms[0].is_cancelled:
+            heapq.heappop(self._alarms)
+        if self._alarms:
+            alarm = heapq.heappop(self._alarms)
+            self._now = max(self._now, alarm.at)
+            alarm.callback()
+            self._ring_soon()
 
 
 async def _settle() -> None:
-    for _ in range(20):
+    for _ in range(_SETTLING):
         await asyncio.sleep(0)
