@@ -59,8 +59,10 @@ def check_label_within(caller: Caller, label: str) -> None:
 
 
 def may_see(caller: Caller, key: ApiKey) -> bool:
-    """Whether a key is inside the caller's prefix, or its own."""
-    return key.label.startswith(caller.restrictions.label_prefix) or key.id == caller.key_id
+    """Whether a key is within what the caller is narrowed to, by label and by mailboxes, or its own."""
+    own, theirs = caller.restrictions, key.restrictions.mailbox_ids
+    is_within = not own.mailbox_ids or (bool(theirs) and theirs <= own.mailbox_ids)
+    return (key.label.startswith(own.label_prefix) and is_within) or key.id == caller.key_id
 
 
 def end_of(now: datetime, ttl_minutes: int, expires_at: datetime | None) -> datetime | None:

@@ -19,8 +19,8 @@ MAX_CLIENTS: Final = 500
 
 
 def may_govern(caller: Caller | None) -> bool:
-    """Whether grants are within a caller's reach: they have no label, so a prefix leaves them out."""
-    return caller is None or not caller.restrictions.label_prefix
+    """Whether grants are within a caller's reach: they are the whole team's, so who is narrowed has none."""
+    return caller is None or not caller.restrictions.is_within_team
 
 
 @dataclass(frozen=True, slots=True)

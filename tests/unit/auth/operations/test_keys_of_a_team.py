@@ -130,6 +130,19 @@ async def test_scopes_that_are_not_held_are_not_given() -> None:
     assert await refused(team.rotate(TEAM, stronger.key_id, None, caller)) == "SCOPE_NOT_HELD"
 
 
+async def test_a_list_of_mailboxes_bounds_what_is_governed() -> None:
+    """A key for other mailboxes, or for all, does not exist for it; one for fewer does."""
+    team = Team()
+    one, other = (Restrictions(mailbox_ids=frozenset({mailbox})) for mailbox in MAILBOXES[:2])
+    admin = await team.member()
+    caller = await team.member(restrictions=one)
+    for restrictions in (Restrictions(), other, Restrictions(mailbox_ids=frozenset(MAILBOXES[:2]))):
+        made = (await team.make_by(admin, restrictions=restrictions)).key
+        assert await refused(team.revoke(TEAM, made.id, caller)) == "KEY_NOT_FOUND"
+    within = (await team.make_by(admin, restrictions=one)).key
+    assert (await team.revoke(TEAM, within.id, caller)).id == within.id
+
+
 async def test_a_prefix_bounds_what_is_governed() -> None:
     """Keys outside of it are not there; keys made inside of it stay inside."""
     team = Team()
