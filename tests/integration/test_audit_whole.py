@@ -209,13 +209,14 @@ async def exported(system: RunningSystem, *options: str) -> list[dict[str, Any]]
 
 
 async def test_that_secrets_were_sealed_anew_is_in_the_systems_chain(caller: Caller) -> None:
-    """Once, for the rotation as a whole was one batch."""
+    """With how many: at least the grant of the one mailbox."""
     await mailwarden(caller.system, "secrets", "rotate")
     events: list[dict[str, Any]] = []
     async with asyncio.timeout(40):
         while not events:
             events = await exported(caller.system, "--action", "secrets.*")
-    assert [(event["action"], event["facts"]["count"]) for event in events] == [("secrets.resealed", "1")]
+    assert {event["action"] for event in events} == {"secrets.resealed"}
+    assert sum(int(event["facts"]["count"]) for event in events) >= 1
     changed: list[dict[str, Any]] = []
     async with asyncio.timeout(40):
         while not changed:
