@@ -45,6 +45,7 @@ from services.auth.settings import AuthSettings, describe
 from services.auth.team_servicer import KeyOperations, TeamOperations, TeamServicer
 from services.common.audit_notes import RefusalNotes
 from services.common.backend_process import Built
+from services.common.background import in_background
 from services.common.configured import configured
 from services.common.context import Call
 from services.common.database import Database
@@ -221,12 +222,8 @@ async def _revoking_removed(
     async def revoke(key_id: str) -> None:
         await revocations.add(audit, DEFAULT_TEAM_ID, key_root(key_id))
 
-    task = asyncio.create_task(environment.keep_revoking(revoke))
-    try:
+    async with in_background(environment.keep_revoking(revoke)):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def _passport_keys(settings: AuthSettings) -> FilePassportKeys:

@@ -15,6 +15,7 @@ from typing import Final
 from protos.auth.v1 import auth_pb2
 from services.common.audit import DENIED, FACTS, AuditEvent, Folding, audit_event
 from services.common.audit_proto import team_event_to_proto
+from services.common.background import in_background
 from services.common.context import Call, current_call
 from services.common.errors import AppError
 from services.common.identity import Caller
@@ -73,12 +74,10 @@ class AuditRecorder:
     @contextlib.asynccontextmanager
     async def recording(self) -> AsyncIterator[None]:
         """Send until the block ends, then once more what is left."""
-        sending = asyncio.create_task(self._keep_sending())
         try:
-            yield
+            async with in_background(self._keep_sending()):
+                yield
         finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
             with contextlib.suppress(AppError, TimeoutError):
                 async with asyncio.timeout(_LAST_TRY_S):
                     await self.flush(everything=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.common.audit import AuditEvent, audit_event
+from services.common.background import in_background
 from services.common.context import Call
 from services.common.errors import AppError
 
@@ -23,12 +24,8 @@ async def recording_key_changes(
 ) -> AsyncIterator[None]:
     """Look every second until the block ends, and note each change with the new key's id."""
     watch = _Watch(Call(request_id="", peer=service), keys, note, _in_use(keys))
-    task = asyncio.create_task(watch.run(every_s))
-    try:
+    async with in_background(watch.run(every_s)):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc
+from services.common.background import in_background
 from services.common.errors import AppError
 from services.common.grpc_client import Channel
 from services.common.identity import PASSPORT_LEEWAY_S, PASSPORT_LIFE_S
@@ -114,12 +115,8 @@ class RevocationFollower:
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Follow until the block ends."""
-        task = asyncio.create_task(self._follow())
-        try:
+        async with in_background(self._follow()):
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def _follow(self) -> None:
         delay_s = _FIRST_RETRY_S

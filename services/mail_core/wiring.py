@@ -11,6 +11,7 @@ from protos.auth.v1 import auth_pb2_grpc
 from protos.mail.v1 import mail_pb2
 from services.common.audit_notes import RefusalNotes
 from services.common.backend_process import Built
+from services.common.background import in_background
 from services.common.configured import configured
 from services.common.database import Database
 from services.common.dispatch import Dispatcher
@@ -88,8 +89,7 @@ async def mail_core(settings: Settings) -> AsyncIterator[Built]:
         await stack.enter_async_context(changes.listening())
         run = _run_operation(settings, store, grants, targets)
         await stack.enter_async_context(queue.working(run, settings.drain_s))
-        refreshing = asyncio.create_task(keys.keep_fresh())
-        stack.callback(refreshing.cancel)
+        await stack.enter_async_context(in_background(keys.keep_fresh()))
         revoked = RevokedSubjects()
         stop = StopRevoked(PostgresOpenOperations(database), store)
         await stack.enter_async_context(_stopping_revoked(stop, revoked))
@@ -112,12 +112,8 @@ async def _stopping_revoked(stop: StopRevoked, revoked: RevokedSubjects) -> Asyn
     """Cancel what a revoked credential had asked for, until the block ends."""
     heard: Revocations = asyncio.Queue()
     revoked.on_revoked(lambda subject, at: heard.put_nowait((subject, at)))
-    task = asyncio.create_task(stop.keep_stopping(heard))
-    try:
+    async with in_background(stop.keep_stopping(heard)):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
@@ -125,13 +121,10 @@ async def _auditing(database: Database, auth: Channel) -> AsyncIterator[RefusalN
     """Relay what is recorded to auth, and write the counts of repeated denials, until the block ends."""
     notes = RefusalNotes(Outbox(database).write)
     relay = AuditRelay(database, auth_pb2_grpc.AuditServiceStub(auth).AppendEvents)
-    tasks = [asyncio.create_task(relay.run()), asyncio.create_task(notes.keep_flushing())]
     try:
-        yield notes
+        async with in_background(relay.run(), notes.keep_flushing()):
+            yield notes
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         await notes.flush(everything=True)
 
 
@@ -153,12 +146,10 @@ async def _agreeing(agreement: KeyAgreement) -> AsyncIterator[None]:
             await agreement.agree()
     except UnfitMasterKeysError as error:
         raise SystemExit(f"The master keys cannot be used:\n  {error}") from None
-    task = asyncio.create_task(agreement.keep_agreeing())
     try:
-        yield
+        async with in_background(agreement.keep_agreeing()):
+            yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
         # Whoever does not hear of it waits a little longer: a database that is down must not hold us up.
         with contextlib.suppress(AppError, TimeoutError):
             async with asyncio.timeout(_LEAVE_S):

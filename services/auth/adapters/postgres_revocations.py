@@ -13,6 +13,7 @@ from services.auth.adapters.postgres_teams import ACROSS_TEAMS_SETTING
 from services.auth.audit_ports import AuditLog
 from services.auth.domain.revocation import CaughtUp, Revocation
 from services.common.audit import audit_event
+from services.common.background import in_background
 from services.common.database import Database
 from services.common.errors import AppError
 from services.common.revocations import REMEMBERED_S
@@ -49,12 +50,8 @@ class PostgresRevocations:
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """Listen until the block ends."""
-        task = asyncio.create_task(self._keep_listening())
-        try:
+        async with in_background(self._keep_listening()):
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     def close(self) -> None:
         """End all watching: streams that stay open would hold up a shutdown."""

@@ -4,17 +4,15 @@ Auth has no job queue, and retention needs none: every replica asks hourly, the 
 through at a time, and whoever comes second finds nothing left to remove.
 """
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
 from services.auth.audit_ports import AuditLog
 from services.common.audit import audit_event
 from services.common.audit_notes import RefusalNotes
-from services.common.errors import AppError
-from services.common.telemetry import get_logger
+from services.common.background import in_background, regularly
 
 _PRUNE_EVERY_S: Final = 3_600.0
 
@@ -38,25 +36,8 @@ class Retention:
 @contextlib.asynccontextmanager
 async def audit_upkeep(notes: RefusalNotes, retention: Retention) -> AsyncIterator[None]:
     """Keep the log up until the block ends, then write what was still counted."""
-    tasks = [
-        asyncio.create_task(notes.keep_flushing()),
-        asyncio.create_task(_regularly(_PRUNE_EVERY_S, retention)),
-    ]
     try:
-        yield
+        async with in_background(notes.keep_flushing(), regularly(_PRUNE_EVERY_S, "audit_upkeep", retention)):
+            yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         await notes.flush(everything=True)
-
-
-async def _regularly(every_s: float, work: Callable[[], Awaitable[object]]) -> None:
-    while True:
-        try:
-            await work()
-        except AppError as error:
-            get_logger().warning("audit_upkeep_failed", reason=error.reason)
-        except Exception:  # noqa: BLE001 - upkeep goes on whatever one round met
-            get_logger().exception("unexpected", action="audit_upkeep")
-        await asyncio.sleep(every_s)

@@ -8,6 +8,7 @@ from typing import Final
 
 import psycopg
 
+from services.common.background import in_background
 from services.common.telemetry import get_logger
 from services.mail_core.adapters.postgres_operations import CHANNEL
 from services.mail_core.domain.ids import OperationId
@@ -27,12 +28,8 @@ class PostgresOperationChanges:
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """Listen until the block ends."""
-        task = asyncio.create_task(self._keep_listening())
-        try:
+        async with in_background(self._keep_listening()):
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     @contextlib.contextmanager
     def watch(self, operation_id: OperationId) -> Iterator[AsyncIterator[None]]:

@@ -4,7 +4,6 @@ Every replica does it now and then. The database lets one through at a time, and
 nothing left.
 """
 
-import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.auth.oauth.ports import Ended
-from services.common.errors import AppError
+from services.common.background import in_background, regularly
 from services.common.telemetry import get_logger
 
 EVERY_S: Final = 600.0
@@ -42,21 +41,10 @@ class RemoveEnded:
 @contextlib.asynccontextmanager
 async def removing_ended(remove: RemoveEnded, every_s: float = EVERY_S) -> AsyncIterator[None]:
     """Keep the tables small until the block ends."""
-    task = asyncio.create_task(_keep_removing(remove, every_s))
-    try:
+
+    async def remove_once() -> None:
+        if removed := await remove():
+            get_logger().info("oauth_ended_removed", **removed)
+
+    async with in_background(regularly(every_s, "oauth_upkeep", remove_once)):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def _keep_removing(remove: RemoveEnded, every_s: float) -> None:
-    while True:
-        try:
-            if removed := await remove():
-                get_logger().info("oauth_ended_removed", **removed)
-        except AppError as error:
-            get_logger().warning("oauth_upkeep_failed", reason=error.reason)
-        except Exception:  # noqa: BLE001 - upkeep goes on whatever one round met
-            get_logger().exception("unexpected", action="oauth_upkeep")
-        await asyncio.sleep(every_s)
