@@ -115,13 +115,19 @@ class SharedWindows:
             self._note_loss(error)
             return self._admit_alone(limits, counts=counts)
         self._note_return()
-        if counts and verdict.refused is None:
-            self._own.note(limits, now)
-        return verdict
+        return self._noted(limits, now, verdict) if counts and verdict.refused is None else verdict
 
     async def close(self) -> None:
         """Close the connection."""
         await self._counters.close()
+
+    def _noted(self, limits: Sequence[Limit], asked_at: float, verdict: Verdict) -> Verdict:
+        # Meanwhile others were let in too, and a server that has lost its memory knows nothing of them.
+        own = self._own.admit_now(limits, counts=False)
+        if own.refused is not None:
+            return own
+        self._own.note(limits, asked_at)
+        return verdict
 
     def _admit_alone(self, limits: Sequence[Limit], *, counts: bool) -> Verdict:
         _alone.add(1)

@@ -80,6 +80,17 @@ async def test_a_server_that_is_back_is_used_again(shared: SharedWorld, valkey: 
     assert not one.is_alone
 
 
+async def test_a_server_that_forgot_lets_no_crowd_in_at_once(
+    shared: SharedWorld, valkey: ValkeyServer
+) -> None:
+    """Who asked while it was away, and is answered together, keeps to what the replica remembers."""
+    replica, limit = shared.replica(), a_limit(60)
+    assert await admitted(replica, 50, limit) == 50
+    with valkey.client() as client:
+        client.flushall()
+    assert await admitted(replica, 60, limit) == 10
+
+
 async def test_a_dead_server_is_asked_once_in_a_while_only(shared: SharedWorld, valkey: ValkeyServer) -> None:
     """Requests do not each wait for a server that is known to be away."""
     replica = shared.replica(retry_s=10.0)
