@@ -74,7 +74,9 @@ def test_another_team_or_another_column_cannot_open_it(place: Place) -> None:
 @pytest.mark.parametrize(
     "keys", [{"k1": OTHER}, {"k2": KEY}, {}], ids=["another of the same name", "under another name", "none"]
 )
-@pytest.mark.parametrize("value", [asyncio.run(SEALER.seal(b"s", HERE)), sealed_v1(KEY, "k1", b"s")])
+@pytest.mark.parametrize(
+    "value", [asyncio.run(SEALER.seal(b"s", HERE)), sealed_v1(KEY, "k1", b"s")], ids=["v2", "v1"]
+)
 def test_a_key_that_cannot_open_fails_closed(keys: dict[str, bytes], value: bytes) -> None:
     """An error, never some bytes."""
     with pytest.raises(SealError):
