@@ -1,6 +1,6 @@
 """What auth wants from the world outside of it."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
@@ -116,6 +116,10 @@ class Revocations(Protocol):
 
         `CaughtUp` says that all up to it has been told.
         """
+        ...
+
+    async def has_any(self, subjects: Collection[str], since: datetime) -> bool:
+        """Whether one of these was revoked at that time or later."""
         ...
 
 

@@ -13,6 +13,7 @@ from services.auth.domain.revocation import CaughtUp, read_cursor, write_cursor
 from services.auth.domain.team import DEFAULT_TEAM_ID
 from services.auth.grants_servicer import GrantOperations
 from services.auth.operations.audit_log import ReadAudit, VerifyAudit
+from services.auth.operations.check_right import CheckRight
 from services.auth.operations.create_api_key import CreateApiKey
 from services.auth.operations.issue_passport import IssuePassport, Presented
 from services.auth.operations.note_refusal import NoteRefusal
@@ -32,6 +33,7 @@ class AuthServicer:
     teams: Teams
     revocations: Revocations
     note_refusal: NoteRefusal
+    check: CheckRight
 
     async def issue_passport(
         self, request: auth_pb2.IssuePassportRequest, call: Call
@@ -61,6 +63,15 @@ class AuthServicer:
         caller = call.require_caller()
         team = await self.teams.get(caller.team_id)
         return auth_pb2.GetMeResponse(caller=presenting.caller(caller, presenting.team(team)))
+
+    async def check_right(
+        self, request: auth_pb2.CheckRightRequest, call: Call
+    ) -> auth_pb2.CheckRightResponse:
+        """Say whether a right that was used some time ago still stands."""
+        del call
+        issued_at = presenting.instant(request.issue_time, "issue_time")
+        state = await self.check(request.roots, issued_at)
+        return auth_pb2.CheckRightResponse(state=f"RIGHT_STATE_{state.upper()}")
 
     async def watch_revocations(
         self, request: auth_pb2.WatchRevocationsRequest, call: Call

@@ -30,6 +30,7 @@ from services.auth.operations.audit_log import ReadAudit, TakeOverEvents, Verify
 from services.auth.operations.audit_upkeep import Retention, audit_upkeep
 from services.auth.operations.check_api_key import CheckApiKey
 from services.auth.operations.check_foreign_token import CheckForeignToken
+from services.auth.operations.check_right import CheckRight
 from services.auth.operations.check_token import CheckToken
 from services.auth.operations.create_api_key import CreateApiKey, MakeKey
 from services.auth.operations.create_key import CreateKey
@@ -116,7 +117,14 @@ async def built(settings: AuthSettings) -> AsyncIterator[Built]:
         verifier = PassportVerifier(SERVICE, passport_keys.find, revoked)
         dispatcher = Dispatcher(SERVICE, verifier, _denials(notes))
         handlers = {
-            "AuthService": AuthServicer(issue, passport_keys, teams, revocations, NoteRefusal(keys, notes)),
+            "AuthService": AuthServicer(
+                issue,
+                passport_keys,
+                teams,
+                revocations,
+                NoteRefusal(keys, notes),
+                CheckRight(revocations, _now),
+            ),
             "AuditService": AuditServicer(
                 ReadAudit(audit), TakeOverEvents(audit, _now), settings.audit_retention_days
             ),

@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Protocol
 from uuid import UUID
 
@@ -69,6 +69,7 @@ class Caller:
     """Who is calling. `credential_kind` is `api_key`, `jwt` or `access_token`.
 
     `roots` is all that this right hangs on, as `<kind>:<id>`; when one is revoked, so is the passport.
+    `issued_at` is when a passport said so, in unix time; 0 before there is one.
     """
 
     team_id: str
@@ -80,6 +81,7 @@ class Caller:
     restrictions: Restrictions = Restrictions()
     roots: frozenset[str] = frozenset()
     limits: Limits = Limits()
+    issued_at: float = field(default=0.0, compare=False)
 
     @property
     def log_name(self) -> str:
@@ -120,6 +122,7 @@ class Caller:
             ),
             roots=_roots(claims["roots"], team_id),
             limits=Limits.from_claim(claims["limits"]),
+            issued_at=float(claims.get("iat", 0.0)),
         )
 
 

@@ -28,6 +28,7 @@ from services.common.revocations import RevokedSubjects, following_revocations
 from services.common.sealing import Sealer
 from services.common.tls import TlsFiles
 from services.mail_core.adapters.audit_outbox import AuditRelay, Outbox
+from services.mail_core.adapters.auth_rights import AuthRights
 from services.mail_core.adapters.google_access import GoogleConfig, open_google
 from services.mail_core.adapters.job_queue import JobQueue
 from services.mail_core.adapters.one_click import GuardedOneClick
@@ -42,6 +43,7 @@ from services.mail_core.adapters.postgres_store import PostgresStore
 from services.mail_core.domain.operation import OperationKind
 from services.mail_core.domain.triage import Rules, parse_rules_toml
 from services.mail_core.operations.ask_for_work import AskForWork
+from services.mail_core.operations.await_right import AwaitRight
 from services.mail_core.operations.follow_operation import FollowOperation
 from services.mail_core.operations.google_grants import GoogleGrants
 from services.mail_core.operations.import_mailbox import ImportMailbox
@@ -87,7 +89,7 @@ async def mail_core(settings: Settings) -> AsyncIterator[Built]:
         grants, targets = GoogleGrants(sealer, google), UnsubscribeTargets(sealer)
         reseal = ResealSecrets(PostgresSealedValues(database), sealer, Outbox(database).write)
         await stack.enter_async_context(changes.listening())
-        run = _run_operation(settings, store, grants, targets)
+        run = _run_operation(settings, store, grants, targets, AwaitRight(AuthRights(auth)))
         await stack.enter_async_context(queue.working(run, settings.drain_s))
         await stack.enter_async_context(in_background(keys.keep_fresh()))
         revoked = RevokedSubjects()
@@ -176,7 +178,11 @@ def _services(
 
 
 def _run_operation(
-    settings: Settings, store: PostgresStore, grants: GoogleGrants, targets: UnsubscribeTargets
+    settings: Settings,
+    store: PostgresStore,
+    grants: GoogleGrants,
+    targets: UnsubscribeTargets,
+    right: AwaitRight,
 ) -> RunOperation:
     links = LinkPolicy.parse(settings.egress_allow)
     scan = ScanSettings(settings.gmail_query, settings.scan_max_messages, settings.triage_archive)
@@ -188,6 +194,7 @@ def _run_operation(
                 store, grants, targets, GuardedOneClick(Egress(policy=links)), now
             ),
         },
+        right,
     )
 
 

@@ -116,6 +116,11 @@ ROWS: Mapping[str, Row] = {
     ),
     "AuthService.ListPassportKeys": Row(lambda world: auth_pb2.ListPassportKeysRequest()),
     "AuthService.WatchRevocations": Row(lambda world: auth_pb2.WatchRevocationsRequest()),
+    "AuthService.CheckRight": Row(
+        lambda world: auth_pb2.CheckRightRequest(
+            roots=[f"team:{world.team_id}"], issue_time=_stamp(datetime.now(UTC))
+        )
+    ),
     "AuthService.GetMe": Row(lambda world: auth_pb2.GetMeRequest(), lists_own=True),
     "TeamService.GetTeam": Row(lambda world: auth_pb2.GetTeamRequest(), lists_own=True),
     "TeamService.ListKeys": Row(lambda world: auth_pb2.ListKeysRequest()),

@@ -17,10 +17,21 @@ class CredentialKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CREDENTIAL_KIND_API_KEY: _ClassVar[CredentialKind]
     CREDENTIAL_KIND_JWT: _ClassVar[CredentialKind]
     CREDENTIAL_KIND_ACCESS_TOKEN: _ClassVar[CredentialKind]
+
+class RightState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RIGHT_STATE_UNSPECIFIED: _ClassVar[RightState]
+    RIGHT_STATE_STANDS: _ClassVar[RightState]
+    RIGHT_STATE_REVOKED: _ClassVar[RightState]
+    RIGHT_STATE_TOO_OLD: _ClassVar[RightState]
 CREDENTIAL_KIND_UNSPECIFIED: CredentialKind
 CREDENTIAL_KIND_API_KEY: CredentialKind
 CREDENTIAL_KIND_JWT: CredentialKind
 CREDENTIAL_KIND_ACCESS_TOKEN: CredentialKind
+RIGHT_STATE_UNSPECIFIED: RightState
+RIGHT_STATE_STANDS: RightState
+RIGHT_STATE_REVOKED: RightState
+RIGHT_STATE_TOO_OLD: RightState
 
 class Team(_message.Message):
     __slots__ = ("id", "name", "plan", "limits", "create_time", "disable_time")
@@ -201,6 +212,20 @@ class WatchRevocationsResponse(_message.Message):
     revoke_time: _timestamp_pb2.Timestamp
     cursor: str
     def __init__(self, subject: _Optional[str] = ..., revoke_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cursor: _Optional[str] = ...) -> None: ...
+
+class CheckRightRequest(_message.Message):
+    __slots__ = ("roots", "issue_time")
+    ROOTS_FIELD_NUMBER: _ClassVar[int]
+    ISSUE_TIME_FIELD_NUMBER: _ClassVar[int]
+    roots: _containers.RepeatedScalarFieldContainer[str]
+    issue_time: _timestamp_pb2.Timestamp
+    def __init__(self, roots: _Optional[_Iterable[str]] = ..., issue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class CheckRightResponse(_message.Message):
+    __slots__ = ("state",)
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    state: RightState
+    def __init__(self, state: _Optional[_Union[RightState, str]] = ...) -> None: ...
 
 class GetTeamRequest(_message.Message):
     __slots__ = ()

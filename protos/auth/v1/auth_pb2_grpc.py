@@ -50,6 +50,11 @@ class AuthServiceStub(object):
                 request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.WatchRevocationsRequest.SerializeToString,
                 response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.WatchRevocationsResponse.FromString,
                 _registered_method=True)
+        self.CheckRight = channel.unary_unary(
+                '/mailwarden.auth.v1.AuthService/CheckRight',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.CheckRightRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.CheckRightResponse.FromString,
+                _registered_method=True)
         self.GetMe = channel.unary_unary(
                 '/mailwarden.auth.v1.AuthService/GetMe',
                 request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.GetMeRequest.SerializeToString,
@@ -96,6 +101,16 @@ class AuthServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckRight(self, request, context):
+        """Tells whether a right that work was asked for by, some time ago, still stands. For work that waited: the
+        passport has long ended by the time that it begins.
+
+        Errors: INVALID_ARGUMENT TIME_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetMe(self, request, context):
         """Tells the caller who they are: team, principal, key, scopes and restrictions.
 
@@ -122,6 +137,11 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.WatchRevocations,
                     request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.WatchRevocationsRequest.FromString,
                     response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.WatchRevocationsResponse.SerializeToString,
+            ),
+            'CheckRight': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckRight,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.CheckRightRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.CheckRightResponse.SerializeToString,
             ),
             'GetMe': grpc.unary_unary_rpc_method_handler(
                     servicer.GetMe,
@@ -211,6 +231,33 @@ class AuthService(object):
             '/mailwarden.auth.v1.AuthService/WatchRevocations',
             protos_dot_auth_dot_v1_dot_auth__pb2.WatchRevocationsRequest.SerializeToString,
             protos_dot_auth_dot_v1_dot_auth__pb2.WatchRevocationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckRight(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthService/CheckRight',
+            protos_dot_auth_dot_v1_dot_auth__pb2.CheckRightRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.CheckRightResponse.FromString,
             options,
             channel_credentials,
             insecure,

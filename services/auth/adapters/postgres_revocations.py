@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 import psycopg
@@ -19,6 +19,7 @@ from services.common.errors import AppError
 from services.common.revocations import REMEMBERED_S
 from services.common.telemetry import get_logger
 
+_ACROSS_TEAMS: Final = {ACROSS_TEAMS_SETTING: "revocations"}
 CHANNEL: Final = "mailwarden_revocations"
 _READ: Final = sa.text("""
     SELECT id, subject, revoked_at FROM revocations
@@ -30,6 +31,9 @@ _ADD: Final = sa.text("""
         SELECT 1 FROM revocations
         WHERE subject = :subject AND revoked_at > clock_timestamp() - interval '5 s'
     )
+""")
+_HAS_ANY: Final = sa.text("""
+    SELECT EXISTS (SELECT 1 FROM revocations WHERE subject = ANY(:subjects) AND revoked_at >= :since)
 """)
 _LAST: Final = sa.text("SELECT coalesce(max(id), 0) FROM revocations")
 _REMEMBERED: Final = timedelta(seconds=REMEMBERED_S)
@@ -77,9 +81,14 @@ class PostgresRevocations:
         finally:
             self._watchers.discard(woken)
 
+    async def has_any(self, subjects: Collection[str], since: datetime) -> bool:
+        """Whether one of these was revoked at that time or later."""
+        async with self._database.transaction(_ACROSS_TEAMS) as connection:
+            values = {"subjects": list(subjects), "since": since}
+            return bool((await connection.execute(_HAS_ANY, values)).scalar_one())
+
     async def _read(self, cursor: int) -> tuple[Sequence[Revocation], int]:
-        settings = {ACROSS_TEAMS_SETTING: "revocations"}
-        async with self._database.transaction(settings) as connection:
+        async with self._database.transaction(_ACROSS_TEAMS) as connection:
             # The end is read first: what is written in between is found by the next reading.
             last = cursor or (await connection.execute(_LAST)).scalar_one()
             found = await connection.execute(_READ, {"cursor": cursor, "remembered": _REMEMBERED})

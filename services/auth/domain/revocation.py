@@ -2,12 +2,24 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from services.common.errors import invalid
 
 _CURSOR: Final = re.compile(r"rev([0-9]{1,18})", re.ASCII)
+
+RIGHTS_REMEMBERED: Final = timedelta(days=30)
+"""Work that waited for longer begins no more: upkeep removes revocations a day later (migration 0007)."""
+
+
+class RightState(StrEnum):
+    """What became of a right."""
+
+    STANDS = "stands"
+    REVOKED = "revoked"
+    TOO_OLD = "too_old"
 
 
 @dataclass(frozen=True, slots=True)

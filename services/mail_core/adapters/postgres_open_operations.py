@@ -23,12 +23,12 @@ class PostgresOpenOperations:
     database: Database
 
     async def hanging_on(self, subject: str, revoked_at: float) -> list[tuple[TeamId, OperationId]]:
-        """List those that were asked for by such a right, up to the moment that it was revoked."""
+        """List those that were asked for by such a right, stated by a passport from before it was revoked."""
         latest = datetime.fromtimestamp(revoked_at, UTC) + timedelta(seconds=RACE_S)
         query = sa.select(operations.c.team_id, operations.c.id).where(
             operations.c.state.in_(_OPEN),
             operations.c.roots.contains([subject]),
-            operations.c.created_at <= latest,
+            sa.func.coalesce(operations.c.right_issued_at, operations.c.created_at) <= latest,
         )
         async with self.database.transaction(UPKEEP) as connection:
             return [(row.team_id, row.id) for row in await connection.execute(query)]

@@ -52,6 +52,7 @@ class PostgresOperations:
                 created_at=operation.created_at,
                 updated_at=operation.updated_at,
                 roots=sorted(operation.roots),
+                right_issued_at=operation.right_issued_at,
             )
             .on_conflict_do_nothing(index_elements=["team_id", "request_id"])
             .returning(operations.c.id)
@@ -181,4 +182,5 @@ def _operation(row: sa.Row) -> Operation:
         result=None if row.result is None else report_from_json(kind, row.result),
         error=OperationError(row.error_reason, row.error_message) if row.error_reason else None,
         roots=frozenset(row.roots),
+        right_issued_at=row.right_issued_at,
     )

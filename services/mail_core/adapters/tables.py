@@ -113,6 +113,7 @@ operations = sa.Table(
     _now("created_at"),
     _now("updated_at"),
     sa.Column("roots", ARRAY(sa.Text), nullable=False, server_default="{}"),
+    sa.Column("right_issued_at", _instant),
     sa.UniqueConstraint("team_id", "request_id"),
     sa.Index(
         "operations_open_roots_idx",

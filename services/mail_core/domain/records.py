@@ -140,6 +140,8 @@ class Operation:
     error: OperationError | None = None
     roots: frozenset[str] = frozenset()
     """What the right of whoever asked hangs on, as `Caller.roots`."""
+    right_issued_at: datetime | None = None
+    """When the passport of whoever asked was issued: what was revoked later ends this. None: not known."""
 
 
 def plan_to_json(plan: Way) -> dict[str, str]:

@@ -4,6 +4,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from services.common.context import Call
@@ -73,4 +74,5 @@ def _operation(mailbox: Mailbox, call: Call, request: OperationRequest, clock: C
         created_at=now,
         updated_at=now,
         roots=caller.roots,
+        right_issued_at=datetime.fromtimestamp(caller.issued_at, UTC) if caller.issued_at else now,
     )

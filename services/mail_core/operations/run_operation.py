@@ -18,7 +18,9 @@ from services.mail_core.domain.operation import (
 )
 from services.mail_core.domain.records import MailboxState, Operation
 from services.mail_core.operations.auditing import operation_finished
+from services.mail_core.operations.await_right import AwaitRight
 from services.mail_core.operations.google_grants import REVOKED
+from services.mail_core.operations.stop_revoked import stop_operation
 from services.mail_core.storage import Store
 
 
@@ -54,17 +56,33 @@ class RunOperation:
 
     store: Store
     work: Mapping[OperationKind, Work]
+    right: AwaitRight
 
     async def __call__(self, team_id: TeamId, operation_id: OperationId, is_last_try: bool) -> None:
         """Run one. Raises AppError only for what is worth another try, when one is left."""
-        async with self.store.team(team_id) as records:
-            operation = await records.operations.start(operation_id)
+        operation = await self._begun(team_id, operation_id)
         if operation is None:
             return
         call = Call(request_id=operation.request_id, peer=operation.edge)
         trace = parse_traceparent(operation.traceparent)
         with entered(call), within(trace), span(f"operation.{operation.kind}"):
             await self._run(operation, is_last_try=is_last_try)
+
+    async def _begun(self, team_id: TeamId, operation_id: OperationId) -> Operation | None:
+        """Set it to running, or cancel it when the right to it is gone; None when there is nothing to do.
+
+        What was interrupted is begun even so, to conclude what was on its way; it stops before its first
+        step.
+        """
+        async with self.store.team(team_id) as records:
+            operation = await records.operations.find(operation_id)
+        if operation is None or operation.state.is_final:
+            return None
+        stands = await self.right(operation)
+        async with self.store.team(team_id) as records:
+            if not stands:
+                await stop_operation(records, operation_id)
+            return await records.operations.start(operation_id)
 
     async def _run(self, operation: Operation, *, is_last_try: bool) -> None:
         report = Reporter(self.store, operation)

@@ -1,4 +1,7 @@
-"""Ends work with the right to it: what a revoked credential had asked for is cancelled where it stands."""
+"""Ends work with the right to it: what a revoked credential had asked for is cancelled where it stands.
+
+What is revoked while nobody here listens is found when the work begins (`await_right.py`).
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -8,7 +11,7 @@ from services.common.errors import AppError
 from services.common.telemetry import get_logger
 from services.mail_core.domain.ids import OperationId, TeamId
 from services.mail_core.operations.auditing import work_revoked
-from services.mail_core.storage import Store
+from services.mail_core.storage import Records, Store
 
 _RETRY_S: Final = 1.0
 
@@ -20,8 +23,18 @@ class OpenOperations(Protocol):
     """Operations of all teams that are not final."""
 
     async def hanging_on(self, subject: str, revoked_at: float) -> list[tuple[TeamId, OperationId]]:
-        """List those that were asked for by such a right, up to the moment that it was revoked."""
+        """List those that were asked for by such a right, stated by a passport from before it was revoked."""
         ...
+
+
+async def stop_operation(records: Records, operation_id: OperationId) -> bool:
+    """Cancel an operation whose right is gone; False when it needs no stopping any more."""
+    operation = await records.operations.find(operation_id)
+    if operation is None or operation.state.is_final or operation.is_cancel_requested:
+        return False
+    await records.operations.request_cancel(operation_id)
+    records.audit.note(work_revoked(operation))
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +49,7 @@ class StopRevoked:
         count = 0
         for team_id, operation_id in await self.open_operations.hanging_on(subject, revoked_at):
             async with self.store.team(team_id) as records:
-                operation = await records.operations.find(operation_id)
-                if operation is None or operation.state.is_final or operation.is_cancel_requested:
-                    continue
-                await records.operations.request_cancel(operation_id)
-                records.audit.note(work_revoked(operation))
-                count += 1
+                count += await stop_operation(records, operation_id)
         return count
 
     async def keep_stopping(self, heard: Revocations) -> None:

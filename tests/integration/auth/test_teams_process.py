@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc
+from services.cli.provisioning import with_role
 from services.common.context import Call, entered
 from services.common.errors import AppError
 from services.common.identity import PassportVerifier
@@ -210,6 +211,28 @@ async def test_a_backend_hears_within_a_second_and_after_a_cut_what_it_missed(
             assert await _seconds_until_void(verifier, passports[1]) < 1
 
 
+@pytest.mark.promise("revocation.work")
+async def test_a_core_is_told_of_a_right_of_long_ago_whatever_replica_revoked_it(auth: Replicas) -> None:
+    """Longer ago than the stream tells. What was issued after a revocation is another right."""
+    team_id = await new_team(auth.first)
+    kept, lost = [await auth.first.create_key(team_id=team_id) for _ in range(2)]
+    await operator(auth.second).RevokeApiKey(
+        auth_pb2.RevokeApiKeyRequest(team_id=team_id, key_id=lost.key_id, force=True)
+    )
+    url = with_role(auth.databases.admin_url, None, None, auth.databases.auth.name)
+    async with await psycopg.AsyncConnection.connect(url) as above:
+        earlier = "revoked_at - interval '29 days'"
+        await above.execute(
+            f"UPDATE revocations SET revoked_at = {earlier} WHERE subject = %s",  # type: ignore[arg-type]
+            (f"key:{lost.key_id}",),
+        )
+    day = 86_400
+    assert await _right(auth.first, kept.key_id, 29.5 * day) == auth_pb2.RIGHT_STATE_STANDS
+    assert await _right(auth.first, lost.key_id, 29.5 * day) == auth_pb2.RIGHT_STATE_REVOKED
+    assert await _right(auth.first, lost.key_id, 28.5 * day) == auth_pb2.RIGHT_STATE_STANDS
+    assert await _right(auth.first, kept.key_id, 30.5 * day) == auth_pb2.RIGHT_STATE_TOO_OLD
+
+
 async def test_the_log_is_closed_to_whoever_does_not_follow(auth: Replicas) -> None:
     """Row-level security: without its setting nobody reads other teams' revocations."""
     made = await auth.first.create_key()
@@ -219,6 +242,13 @@ async def test_the_log_is_closed_to_whoever_does_not_follow(auth: Replicas) -> N
         assert count == (0,)
         await connection.execute("SELECT set_config('mailwarden.across_teams', 'revocations', true)")
         assert (await (await connection.execute("DELETE FROM revocations RETURNING 1")).fetchall()) == []
+
+
+async def _right(auth: RunningAuth, key_id: str, ago_s: float) -> auth_pb2.RightState:
+    stub = auth_pb2_grpc.AuthServiceStub(auth.channel("mail_core"))  # type: ignore[arg-type]
+    request = auth_pb2.CheckRightRequest(roots=["team:other", f"key:{key_id}"])
+    request.issue_time.FromMicroseconds(int((time.time() - ago_s) * 1e6))
+    return (await stub.CheckRight(request)).state
 
 
 async def _revoke(auth: RunningAuth, key_id: str) -> None:

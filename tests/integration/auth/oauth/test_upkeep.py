@@ -84,7 +84,7 @@ async def test_what_still_matters_stays(world: World, remove: RemoveEnded) -> No
         ("oauth_revoked_tokens__expires_at", timedelta(minutes=59), timedelta(minutes=61)),
         ("oauth_grants__expires_at", timedelta(days=29), timedelta(days=31)),
         ("oauth_grants__revoked_at", timedelta(days=29), timedelta(days=31)),
-        ("revocations__revoked_at", timedelta(hours=23), timedelta(hours=25)),
+        ("revocations__revoked_at", timedelta(days=30, hours=12), timedelta(days=32)),
     ],
 )
 async def test_what_ended_goes_when_its_time_has_come(
@@ -171,7 +171,7 @@ async def test_while_one_replica_does_it_another_finds_nothing_to_do(world: Worl
     ended = PostgresEnded(world.database)
     async with world.database.transaction({}) as connection:
         first = (await connection.execute(sa.text("SELECT * FROM oauth_upkeep(10)"))).all()
-        assert len(first) == 7
+        assert len(first) == 8
         assert await ended.remove(10) == {}
     assert set(await ended.remove(10)) == {
         "code",
@@ -181,6 +181,7 @@ async def test_while_one_replica_does_it_another_finds_nothing_to_do(world: Worl
         "session",
         "client",
         "revocation",
+        "revoked_right",
     }
 
 

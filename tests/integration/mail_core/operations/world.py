@@ -1,7 +1,7 @@
 """A mail core without processes: real operations on real PostgreSQL, with Google and senders in memory."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.common.context import Call
 from services.common.database import Database
+from services.common.errors import unavailable
 from services.common.identity import Caller, Restrictions
 from services.common.link_safety import LinkPolicy
 from services.common.master_keys import MasterKeys
@@ -22,6 +23,7 @@ from services.mail_core.domain.operation import OperationKind, ScanReport, Unsub
 from services.mail_core.domain.records import Mailbox, Operation, Subscription
 from services.mail_core.domain.triage import parse_rules
 from services.mail_core.operations.ask_for_work import AskForWork
+from services.mail_core.operations.await_right import AwaitRight
 from services.mail_core.operations.follow_operation import FollowOperation
 from services.mail_core.operations.google_grants import GoogleGrants
 from services.mail_core.operations.import_mailbox import ImportMailbox, StateFiles
@@ -70,6 +72,22 @@ class RecordingQueue:
 
 
 @dataclass
+class FakeRights:
+    """Rights stand unless one of their roots is gone. `is_away` gives no answer, until it is set to False."""
+
+    gone: set[str] = field(default_factory=set)
+    is_away: bool = False
+    asked: list[frozenset[str]] = field(default_factory=list)
+
+    async def stands(self, roots: Collection[str], issued_at: datetime) -> bool:
+        del issued_at
+        self.asked.append(frozenset(roots))
+        if self.is_away:
+            raise unavailable("AUTH_DOWN", "Auth does not answer.")
+        return self.gone.isdisjoint(roots)
+
+
+@dataclass
 class World:
     """One team with one mailbox, and ways to act on it."""
 
@@ -79,6 +97,7 @@ class World:
     gmail: FakeMailbox = field(default_factory=FakeMailbox)
     one_click: FakeOneClick = field(default_factory=FakeOneClick)
     queue: RecordingQueue = field(default_factory=RecordingQueue)
+    rights: FakeRights = field(default_factory=FakeRights)
     time: datetime = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
     def __post_init__(self) -> None:
@@ -114,7 +133,8 @@ class World:
         opened = (self.store, self.grants, self.targets)
         scan = ScanMailbox(*opened, RULES, LinkPolicy(), self.settings, self.now)
         ending = Unsubscribe(*opened, self.one_click, self.now)
-        return RunOperation(self.store, {OperationKind.SCAN: scan, OperationKind.UNSUBSCRIBE: ending})
+        work = {OperationKind.SCAN: scan, OperationKind.UNSUBSCRIBE: ending}
+        return RunOperation(self.store, work, AwaitRight(self.rights, retry_s=0))
 
     async def run_all(self, *, is_last_try: bool = True) -> Operation:
         """Work off the queue; gives the last operation as it is then."""
