@@ -40,7 +40,7 @@ class MasterKeyRotation:
 
     async def new_key(self, file: Path, now: datetime, wait_s: float) -> Counts:
         """Put a new key in front, wait until every replica seals under it, re-encrypt. Raises Failure."""
-        await self.status()  # before anything is written: is the system there?
+        await self.status(holders_only=True)  # before anything is written: is the system there?
         with alone_with(file):
             keys = _keys_in(file)
             key_id = now.strftime("k%Y%m%d%H%M%S")
@@ -70,10 +70,10 @@ class MasterKeyRotation:
                 if not (token := done.next_page_token):
                     return counts
 
-    async def status(self) -> mail_pb2.GetMasterKeysResponse:
-        """Ask which keys there are and who holds them."""
+    async def status(self, *, holders_only: bool = False) -> mail_pb2.GetMasterKeysResponse:
+        """Ask which keys there are, what needs them, and who holds them."""
         async with self.operator.mail_admin() as mail:
-            return await mail.GetMasterKeys(mail_pb2.GetMasterKeysRequest())
+            return await mail.GetMasterKeys(mail_pb2.GetMasterKeysRequest(holders_only=holders_only))
 
     async def unneeded(self) -> list[str]:
         """List the keys that nothing is sealed under and nobody seals with."""
@@ -91,8 +91,7 @@ class MasterKeyRotation:
                 async with self.operator.mail_admin() as mail:
                     await mail.RetireMasterKey(mail_pb2.RetireMasterKeyRequest(key_id=key_id))
             if key_id in keys.keys:
-                left = {name: key for name, key in keys.keys.items() if name != key_id}
-                replace_secret(file, write_master_keys_text(MasterKeys(left)))
+                replace_secret(file, write_master_keys_text(keys.without(key_id)))
 
     async def _check_unneeded(self, keys: MasterKeys, key_id: str) -> None:
         status = await self.status()
@@ -109,7 +108,7 @@ class MasterKeyRotation:
     async def _agreed(self, wait_s: float, key_id: str) -> str:
         end = asyncio.get_running_loop().time() + wait_s
         while True:
-            status = await self.status()
+            status = await self.status(holders_only=True)
             sealing = {holder.seals_under for holder in status.holders}
             wanted = {key_id} if key_id else {holder.key_ids[0] for holder in status.holders}
             if len(sealing) == 1 and sealing == wanted:

@@ -22,6 +22,7 @@ PUBLISH_S: Final = 120
 """Long enough for a Kubernetes Secret to reach every pod (kubelet syncs once a minute)."""
 _WAIT_S: Final = 60.0
 _COLUMNS: Final = 140
+_NONE: Final = (0, 0)
 
 Verb = Callable[[argparse.Namespace], Awaitable[int]]
 
@@ -80,13 +81,14 @@ async def _status(options: argparse.Namespace) -> int:
     settings = cli_settings()
     found = await MasterKeyRotation(find_operator(options.data_dir, settings), _say).status()
     sealing = {holder.seals_under for holder in found.holders}
-    counts = {key.key_id: key.value_count for key in found.keys}
+    counts = {key.key_id: (key.value_count, key.older_form_count) for key in found.keys}
     held = list(dict.fromkeys(key_id for holder in found.holders for key_id in holder.key_ids))
     master = [
         {
             "key_id": key_id,
             "seals": key_id in sealing,
-            "values": counts.get(key_id, 0),
+            "values": counts.get(key_id, _NONE)[0],
+            "of_older_form": counts.get(key_id, _NONE)[1],
             "replicas": sum(key_id in holder.key_ids for holder in found.holders),
         }
         for key_id in dict.fromkeys([*held, *counts])
@@ -99,10 +101,15 @@ async def _status(options: argparse.Namespace) -> int:
         for key_id, state, key in file.described(now_s)
     ]  # fmt: skip
     if options.json:
-        print(json.dumps({"replicas": len(found.holders), "master_keys": master, "signing_keys": signing}))  # noqa: T201
+        told = {"replicas": len(found.holders), "master_keys": master, "signing_keys": signing}
+        print(json.dumps({**told, "unsealed_values": found.unsealed_count}))  # noqa: T201
         return 0
     _say(f"{len(found.holders)} replicas of the mail core")
     _table(master)
+    if found.unsealed_count:
+        _say(f"{found.unsealed_count} values are not sealed: `mailwarden secrets reseal`")
+    if any(older for _, older in counts.values()):
+        _say("values of an older form are not bound to their row: `mailwarden secrets rotate`")
     if signing:
         _table(signing)
     return 0

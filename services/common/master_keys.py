@@ -1,4 +1,8 @@
-"""Master keys in a file: `key_id:base64(32 bytes)` lines, the preferred key first, read again on change."""
+"""Master keys in a file: `key_id:base64(32 bytes):v3` lines, the preferred key first, read again on change.
+
+A line without `:v3` is a key from before values were bound to their row (`sealing.py`). A release from then
+refuses a marked line, so it never writes under such a key what a later release would not read.
+"""
 
 import base64
 import binascii
@@ -16,13 +20,18 @@ from services.common.sealing import KEY_BYTES, NONCE_BYTES, KeyMissingError, dec
 from services.common.watched_files import WatchedFiles
 
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_BINDS_ROWS: Final = ":v3"
 
 
 @dataclass(frozen=True, slots=True)
 class MasterKeys:
-    """Some master keys, the preferred one first. Implements `sealing.KeyWrapper`."""
+    """Some master keys, the preferred one first. Implements `sealing.KeyWrapper`.
+
+    `from_before` are the ids of those under which values are bound to no row.
+    """
 
     keys: Mapping[str, bytes] = field(repr=False)
+    from_before: frozenset[str] = frozenset()
 
     @property
     def key_ids(self) -> tuple[str, ...]:
@@ -33,6 +42,15 @@ class MasterKeys:
     def current_key_id(self) -> str:
         """The preferred one."""
         return self.key_ids[0]
+
+    def binds_rows(self, key_id: str) -> bool:
+        """Whether the file marks the key so. A key that there is not opens nothing, of whatever form."""
+        return key_id not in self.from_before
+
+    def without(self, key_id: str) -> "MasterKeys":
+        """Give all others, in their order."""
+        left = {name: key for name, key in self.keys.items() if name != key_id}
+        return MasterKeys(left, self.from_before - {key_id})
 
     async def wrap(self, key_id: str, data_key: bytes, context: bytes) -> bytes:
         """Encrypt a data key: nonce(12) ‖ ciphertext ‖ tag(16). Raises KeyMissingError."""
@@ -81,6 +99,10 @@ class FileMasterKeys:
         """Seal under this key from now on."""
         self._agreed = key_id
 
+    def binds_rows(self, key_id: str) -> bool:
+        """Whether the file marks the key so."""
+        return self._holding(key_id).binds_rows(key_id)
+
     async def wrap(self, key_id: str, data_key: bytes, context: bytes) -> bytes:
         """Encrypt a data key. Raises KeyMissingError."""
         return await self._holding(key_id).wrap(key_id, data_key, context)
@@ -102,28 +124,36 @@ class FileMasterKeys:
 def read_master_keys(path: Path) -> MasterKeys:
     """Read a key file. Raises ValueError when it has no usable line; the message holds no key material."""
     keys: dict[str, bytes] = {}
+    from_before: set[str] = set()
     for number, line in enumerate(path.read_text().split(), start=1):
-        key_id, _, encoded = line.partition(":")
+        named = line.removesuffix(_BINDS_ROWS)
+        key_id, _, encoded = named.partition(":")
         try:
             key = base64.b64decode(encoded, validate=True)
         except binascii.Error:
             key = b""
         if not _KEY_ID.fullmatch(key_id) or len(key) != KEY_BYTES:
-            raise ValueError(f"{path}: line {number} must be key_id:base64 of {KEY_BYTES} bytes")
+            raise ValueError(f"{path}: line {number} must be key_id:base64 of {KEY_BYTES} bytes, then :v3")
         if key_id in keys:
             raise ValueError(f"{path}: line {number} repeats the key id of an earlier one")
         keys[key_id] = key
+        if named == line:
+            from_before.add(key_id)
     if not keys:
         raise ValueError(f"{path}: no master key")
-    return MasterKeys(keys)
+    return MasterKeys(keys, frozenset(from_before))
 
 
 def new_master_key_line(key_id: str) -> str:
     """Make one fresh line for a master key file."""
-    return f"{key_id}:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
+    return _line(key_id, secrets.token_bytes(KEY_BYTES), binds_rows=True)
 
 
 def write_master_keys_text(keys: MasterKeys) -> str:
     """Write keys as the text of a key file, in their order."""
-    lines = (f"{key_id}:{base64.b64encode(key).decode()}" for key_id, key in keys.keys.items())
+    lines = (_line(key_id, key, binds_rows=keys.binds_rows(key_id)) for key_id, key in keys.keys.items())
     return "".join(f"{line}\n" for line in lines)
+
+
+def _line(key_id: str, key: bytes, *, binds_rows: bool) -> str:
+    return f"{key_id}:{base64.b64encode(key).decode()}{_BINDS_ROWS if binds_rows else ''}"

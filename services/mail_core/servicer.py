@@ -21,6 +21,7 @@ from services.mail_core.operations.label_mailbox import LabelMailbox
 from services.mail_core.operations.look_at_mail import LookAtMail, Page
 from services.mail_core.operations.owner_time import OwnerTime
 from services.mail_core.operations.reseal_secrets import ResealSecrets
+from services.mail_core.secret_ports import KeyUses
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +163,18 @@ class MailAdminServicer:
 
     async def get_master_keys(
         self,
-        request: mail_pb2.GetMasterKeysRequest,  # noqa: ARG002
+        request: mail_pb2.GetMasterKeysRequest,
         call: Call,  # noqa: ARG002
     ) -> mail_pb2.GetMasterKeysResponse:
         """Tell which master keys there are."""
-        uses, holders = await self.secrets.values.uses(), await self.secrets.values.holders()
+        holders = await self.secrets.values.holders()
+        uses = KeyUses((), 0) if request.holders_only else await self.secrets.values.uses()
         return mail_pb2.GetMasterKeysResponse(
-            keys=[mail_pb2.MasterKey(key_id=use.key_id, value_count=use.count) for use in uses],
+            keys=[
+                mail_pb2.MasterKey(key_id=use.key_id, value_count=use.count, older_form_count=use.older)
+                for use in uses.keys
+            ],
+            unsealed_count=uses.unsealed,
             holders=[
                 mail_pb2.MasterKeyHolder(
                     replica=holder.replica, key_ids=holder.key_ids, seals_under=holder.seals_under

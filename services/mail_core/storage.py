@@ -23,6 +23,7 @@ from services.mail_core.domain.records import (
     MailboxState,
     Operation,
     Outcome,
+    SealedTarget,
     SeenMessage,
     Subscription,
 )
@@ -47,6 +48,15 @@ class NewestPosition:
     id: AttemptId
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectedAccount:
+    """The mailbox that an account has or is to have. A label of None changes none."""
+
+    id: MailboxId
+    email_address: str
+    label: str | None = None
+
+
 class Mailboxes(Protocol):
     """The team's mailboxes."""
 
@@ -58,14 +68,14 @@ class Mailboxes(Protocol):
         """Give one, or None."""
         ...
 
+    async def of_account(self, email_address: str) -> Mailbox | None:
+        """Give an account's, or None. Others of the team that ask this wait until the transaction ends."""
+        ...
+
     async def connect(
-        self,
-        email_address: str,
-        grant_sealed: bytes,
-        max_mailboxes: int | None = None,
-        label: str | None = None,
-    ) -> tuple[Mailbox, bool]:
-        """Keep a grant for an account; says whether it replaced one. A label of None changes none.
+        self, account: ConnectedAccount, grant_sealed: bytes, max_mailboxes: int | None = None
+    ) -> Mailbox:
+        """Keep a grant, for the mailbox that `of_account` gave or for a new one.
 
         Raises AppError RESOURCE_EXHAUSTED MAILBOX_QUOTA when one more than `max_mailboxes` would be needed.
         """
@@ -91,16 +101,22 @@ class Subscriptions(Protocol):
         """Keep, in order, the ids of messages that no scan has read."""
         ...
 
+    async def identify(
+        self, mailbox_id: MailboxId, keys: Sequence[SubscriptionKey]
+    ) -> dict[SubscriptionKey, SubscriptionId]:
+        """Give the id that each list has or is to have; nobody adds one until the transaction ends."""
+        ...
+
     async def record(
         self,
         mailbox_id: MailboxId,
         seen: Sequence[SeenMessage],
         found: Sequence[Finding],
-        targets: Mapping[SubscriptionKey, bytes | None],
+        targets: Mapping[SubscriptionKey, SealedTarget],
     ) -> None:
         """Keep messages that `unread_ids` gave, and what they say about their lists.
 
-        `targets` has, for each list found, what ending it needs, sealed; None when that is nothing.
+        `targets` has, for each list found, what ending it needs, sealed for the id that `identify` gave.
         """
         ...
 

@@ -94,7 +94,7 @@ def _left_nothing(system: RunningSystem) -> None:
 def test_no_secret_is_told(system: RunningSystem) -> None:
     """Neither in the table nor in JSON."""
     master = (system.data_dir / "secrets" / "master.key").read_text()
-    planted = [line.partition(":")[2] for line in master.split()]
+    planted = [line.split(":")[1] for line in master.split()]
     planted += list(json.loads((system.data_dir / "secrets" / "database.json").read_bytes()).values())
     planted.append(system.api_key)
     assert all(planted)

@@ -135,7 +135,7 @@ async def _tell(planted: Planted, folder: Path) -> None:
 def _of_the_system(world: World) -> dict[str, str]:
     """What the data folder's key files hold."""
     folder = world.system.data_dir / "secrets"
-    master = (folder / "master.key").read_text().splitlines()[0].partition(":")[2]
+    master = (folder / "master.key").read_text().splitlines()[0].split(":")[1]
     passwords = json.loads((folder / "database.json").read_text())
     pem = (folder / "passport.pem").read_text().splitlines()[1]
     named = {f"password of {role}": password for role, password in passwords.items()}
@@ -249,7 +249,7 @@ async def _commands(planted: Planted) -> None:
     for command in (("secrets", "rotate"), ("secrets", "status"), ("audit", "verify"), ("keys", "list")):
         planted.answers.append((" ".join(command), await _run(*command, *data)))
     master = (planted.world.system.data_dir / "secrets" / "master.key").read_text().splitlines()
-    planted.secrets["second master key"] = master[0].partition(":")[2]
+    planted.secrets["second master key"] = master[0].split(":")[1]
 
 
 async def _run(*arguments: str) -> str:

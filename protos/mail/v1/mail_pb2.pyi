@@ -212,24 +212,30 @@ class ImportMailboxResponse(_message.Message):
     def __init__(self, mailbox: _Optional[_Union[_resources_pb2.Mailbox, _Mapping]] = ..., replaced: bool = ..., imported_unsubscribe_count: _Optional[int] = ...) -> None: ...
 
 class GetMasterKeysRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("holders_only",)
+    HOLDERS_ONLY_FIELD_NUMBER: _ClassVar[int]
+    holders_only: bool
+    def __init__(self, holders_only: bool = ...) -> None: ...
 
 class GetMasterKeysResponse(_message.Message):
-    __slots__ = ("keys", "holders")
+    __slots__ = ("keys", "holders", "unsealed_count")
     KEYS_FIELD_NUMBER: _ClassVar[int]
     HOLDERS_FIELD_NUMBER: _ClassVar[int]
+    UNSEALED_COUNT_FIELD_NUMBER: _ClassVar[int]
     keys: _containers.RepeatedCompositeFieldContainer[MasterKey]
     holders: _containers.RepeatedCompositeFieldContainer[MasterKeyHolder]
-    def __init__(self, keys: _Optional[_Iterable[_Union[MasterKey, _Mapping]]] = ..., holders: _Optional[_Iterable[_Union[MasterKeyHolder, _Mapping]]] = ...) -> None: ...
+    unsealed_count: int
+    def __init__(self, keys: _Optional[_Iterable[_Union[MasterKey, _Mapping]]] = ..., holders: _Optional[_Iterable[_Union[MasterKeyHolder, _Mapping]]] = ..., unsealed_count: _Optional[int] = ...) -> None: ...
 
 class MasterKey(_message.Message):
-    __slots__ = ("key_id", "value_count")
+    __slots__ = ("key_id", "value_count", "older_form_count")
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     VALUE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    OLDER_FORM_COUNT_FIELD_NUMBER: _ClassVar[int]
     key_id: str
     value_count: int
-    def __init__(self, key_id: _Optional[str] = ..., value_count: _Optional[int] = ...) -> None: ...
+    older_form_count: int
+    def __init__(self, key_id: _Optional[str] = ..., value_count: _Optional[int] = ..., older_form_count: _Optional[int] = ...) -> None: ...
 
 class MasterKeyHolder(_message.Message):
     __slots__ = ("replica", "key_ids", "seals_under")

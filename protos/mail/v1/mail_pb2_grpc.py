@@ -646,8 +646,9 @@ class MailAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ResealSecrets(self, request, context):
-        """Seals the next at most 100 values anew that are not under the current master key, and those that an
-        upgrade found in plain. Safe to repeat, to stop anywhere, and beside everything else.
+        """Seals the next at most 100 values anew that are not under the current master key or not of its form, and
+        those that an upgrade found in plain. Others are not looked at. Safe to repeat, to stop anywhere, and beside
+        everything else.
 
         Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID; UNAVAILABLE MASTER_KEY_UNSETTLED.
         """
@@ -658,8 +659,8 @@ class MailAdminServiceServicer(object):
     def RetireMasterKey(self, request, context):
         """Forgets a master key that nothing is sealed under, so that it may leave the key file.
 
-        Errors: NOT_FOUND MASTER_KEY_NOT_FOUND; FAILED_PRECONDITION MASTER_KEY_IN_USE (values need it, or it
-        sealed within the last 30 seconds).
+        Errors: NOT_FOUND MASTER_KEY_NOT_FOUND; FAILED_PRECONDITION MASTER_KEY_IN_USE (values need it or are
+        not sealed at all, or it sealed within the last 30 seconds).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -11,7 +11,7 @@ from services.cli.doctor.findings import Finding, Status, judged, skipped
 from services.cli.doctor.isolation import connected
 from services.cli.doctor.target import KEY_FILE_SETTINGS, Target
 from services.common.master_keys import read_master_keys
-from services.common.sealing import SEALED_COLUMNS, Place, Sealer, SealError, plain_of
+from services.common.sealing import SEALED_COLUMNS, Place, Sealer, SealError, is_plain
 
 _OTHERS: Final = 0o077
 _PAGE: Final = 500
@@ -50,6 +50,8 @@ async def _keys(target: Target) -> Finding:
         [f"values are under old keys ({', '.join(old)}): run `mailwarden secrets reseal`"] if old else []
     )
     waiting += [f"replicas seal under {', '.join(sorted(sealing))}"] if len(sealing) > 1 else []
+    if older := sum(key.older_form_count for key in found.keys):
+        waiting.append(f"{older} values are not bound to their row: run `mailwarden secrets rotate`")
     values = sum(key.value_count for key in found.keys)
     names = ", ".join(sorted(sealing))
     fine = f"{len(found.holders)} replicas seal under {names}; {values} values, none under an old key"
@@ -62,12 +64,12 @@ async def all_open(app_url: str, file: Path) -> Finding:
     async with connected(app_url) as connection:
         await connection.execute("SELECT set_config('mailwarden.key_upkeep', 'on', true)")
         for column in SEALED_COLUMNS:
-            async for team_id, sealed in _values(connection, column):
-                if plain_of(sealed) is not None:
+            async for place, sealed in _values(connection, column):
+                if is_plain(sealed):
                     plain += 1
                     continue
                 try:
-                    await sealer.open(sealed, Place(team_id, column))
+                    await sealer.open(sealed, place)
                     opened += 1
                 except SealError:
                     broken += 1
@@ -76,8 +78,8 @@ async def all_open(app_url: str, file: Path) -> Finding:
     return judged("secrets.sealed", problems, f"all {opened} sealed values open for their team and place")
 
 
-async def _values(connection: AsyncConnection, column: str) -> AsyncIterator[tuple[str, bytes]]:
-    """Give what a column holds, with the team of each."""
+async def _values(connection: AsyncConnection, column: str) -> AsyncIterator[tuple[Place, bytes]]:
+    """Give what a column holds, with the place of each."""
     table, _, name = column.partition(".")
     query = sql.SQL(
         "SELECT id::text, team_id::text, {name} FROM {table}"
@@ -86,8 +88,8 @@ async def _values(connection: AsyncConnection, column: str) -> AsyncIterator[tup
     after = _NOBODY
     while rows := await (await connection.execute(query, (after, _PAGE))).fetchall():
         after = rows[-1][0]
-        for _, team_id, sealed in rows:
-            yield team_id, bytes(sealed)
+        for row_id, team_id, sealed in rows:
+            yield Place(team_id, column, row_id), bytes(sealed)
 
 
 def closed(files: Iterable[Path]) -> Finding:

@@ -1,6 +1,5 @@
 """The team's mailboxes in PostgreSQL."""
 
-import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +11,7 @@ from services.common.errors import exhausted
 from services.mail_core.adapters.tables import mailboxes
 from services.mail_core.domain.ids import MailboxId, TeamId
 from services.mail_core.domain.records import Mailbox, MailboxState
+from services.mail_core.storage import ConnectedAccount
 
 _LOCK_TEAM = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('mailboxes:' || :team_id, 0))")
 _QUOTA_RETRY_S = 3_600.0
@@ -37,28 +37,29 @@ class PostgresMailboxes:
         row = (await self.connection.execute(query)).one_or_none()
         return None if row is None else _mailbox(row)
 
+    async def of_account(self, email_address: str) -> Mailbox | None:
+        """Give an account's, or None. Others of the team that ask this wait for our commit."""
+        await self.connection.execute(_LOCK_TEAM, {"team_id": self.team_id})
+        query = mailboxes.select().where(mailboxes.c.email_address == email_address)
+        row = (await self.connection.execute(query)).one_or_none()
+        return None if row is None else _mailbox(row)
+
     async def connect(
-        self,
-        email_address: str,
-        grant_sealed: bytes,
-        max_mailboxes: int | None = None,
-        label: str | None = None,
-    ) -> tuple[Mailbox, bool]:
-        """Keep a grant for an account; says whether it replaced one. Raises AppError MAILBOX_QUOTA."""
+        self, account: ConnectedAccount, grant_sealed: bytes, max_mailboxes: int | None = None
+    ) -> Mailbox:
+        """Keep a grant for an account. Raises AppError MAILBOX_QUOTA."""
         if max_mailboxes is not None:
-            await self._check_quota(email_address, max_mailboxes)
-        fresh = str(uuid.uuid4())
+            await self._check_quota(account.email_address, max_mailboxes)
         kept: dict[str, object] = {"grant_sealed": grant_sealed, "state": MailboxState.ACTIVE}
-        if label is not None:
-            kept["label"] = label
+        if account.label is not None:
+            kept["label"] = account.label
         statement = (
             insert(mailboxes)
-            .values(id=fresh, team_id=self.team_id, email_address=email_address, **kept)
-            .on_conflict_do_update(index_elements=["team_id", "email_address"], set_=kept)
+            .values(id=account.id, team_id=self.team_id, email_address=account.email_address, **kept)
+            .on_conflict_do_update(index_elements=["id"], set_=kept)
             .returning(*mailboxes.c)
         )
-        mailbox = _mailbox((await self.connection.execute(statement)).one())
-        return mailbox, mailbox.id != fresh
+        return _mailbox((await self.connection.execute(statement)).one())
 
     async def _check_quota(self, email_address: str, max_mailboxes: int) -> None:
         """See that there is room for one more. Others of the team that connect wait for our commit."""

@@ -6,6 +6,7 @@ all live replicas hold. A new key in the file is thereby announced before it is 
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +18,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.common.database import Database
 from services.common.errors import AppError, not_found, precondition
-from services.common.sealing import GRANT_COLUMN, TARGET_COLUMN, AgreedKeys, Place, Sealer, SealError
+from services.common.sealing import (
+    GRANT_COLUMN,
+    TARGET_COLUMN,
+    AgreedKeys,
+    Place,
+    Sealer,
+    SealError,
+    binds_row,
+    key_id_of,
+)
 from services.common.telemetry import get_logger
 from services.mail_core.adapters.tables import (
     mailboxes,
@@ -25,7 +35,7 @@ from services.mail_core.adapters.tables import (
     master_keys,
     subscriptions,
 )
-from services.mail_core.secret_ports import KeyHolder, KeyUse, Position, SealedValue
+from services.mail_core.secret_ports import KeyHolder, KeyUse, KeyUses, Position, SealedValue
 
 UPKEEP: Final = {"mailwarden.key_upkeep": "on"}
 LIVE: Final = timedelta(seconds=15)
@@ -34,30 +44,14 @@ SETTLE: Final = timedelta(seconds=30)
 """What was sealed under a key is written down within so long: a call of the contract lasts 20 s at most."""
 _SAY_EVERY_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.5
+_UNSEALED: Final = ""
 _LOCK: Final = sa.text("SELECT pg_advisory_xact_lock(726103)")
 _CANARY: Final = b"mailwarden canary 1"
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
-_CANARY_PLACE: Final = Place(_NOBODY, "master_keys.canary")
 _COLUMNS: Final = {
     GRANT_COLUMN: mailboxes.c.grant_sealed,
     TARGET_COLUMN: subscriptions.c.target_sealed,
 }
-
-
-def _key_ids() -> sa.Subquery:
-    """The `key_id` of every sealed value. What is not sealed yet begins with a zero byte and has none."""
-    parts = []
-    for kept in _COLUMNS.values():
-        named = sa.func.convert_from(
-            sa.func.substring(kept, 3, sa.func.get_byte(kept, 1)), "LATIN1", type_=sa.Text
-        )
-        is_sealed = sa.func.get_byte(kept, 0, type_=sa.Integer) > 0
-        parts.append(sa.select(sa.case((is_sealed, named)).label("key_id")))
-    every = sa.union_all(*parts).subquery()
-    return sa.select(every.c.key_id).where(every.c.key_id.is_not(None)).subquery()
-
-
-_KEY_IDS: Final = _key_ids()
 
 
 class UnfitMasterKeysError(Exception):
@@ -131,19 +125,19 @@ class KeyAgreement:
         canaries = {row.key_id: bytes(row.canary) for row in await connection.execute(sa.select(master_keys))}
         needed = set(canaries)
         if has_changed:
-            # Every row is read for this. Whatever is sealed later is sealed under a key that has a canary.
-            needed |= set((await connection.execute(sa.select(_KEY_IDS.c.key_id).distinct())).scalars())
+            # Whatever is sealed later is sealed under a key that has a canary.
+            needed |= await _needed(connection)
         if missing := sorted(needed - set(held)):
             raise UnfitMasterKeysError(
                 f"MASTER_KEY_FILE lacks {', '.join(missing)}, which the database needs: put the key back"
             )
         for key_id, canary in canaries.items():
             try:
-                await self._sealer.open(canary, _CANARY_PLACE)
+                await self._sealer.open(canary, _canary_place(key_id))
             except SealError:
                 raise UnfitMasterKeysError(
                     f"MASTER_KEY_FILE holds another key under the id {key_id} than the one that the database"
-                    " was sealed with: put the right key back"
+                    " was sealed with, or marks one from before with :v3: put the right line back"
                 ) from None
 
     async def _others(self, connection: AsyncConnection) -> list[list[str]]:
@@ -158,7 +152,7 @@ class KeyAgreement:
             .values(replica=self._replica, **said)
             .on_conflict_do_update(index_elements=["replica"], set_=said)
         )
-        canary = await self._sealer.seal(_CANARY, _CANARY_PLACE, chosen)
+        canary = await self._sealer.seal(_CANARY, _canary_place(chosen), chosen)
         await connection.execute(
             insert(master_keys)
             .values(key_id=chosen, canary=canary, last_current_at=sa.func.now())
@@ -172,16 +166,16 @@ class PostgresSealedValues:
 
     database: Database
 
-    async def page(self, after: Position | None, limit: int) -> list[SealedValue]:
-        """List sealed values of all teams, column by column, by id."""
+    async def others(self, head: bytes, after: Position | None, limit: int) -> list[SealedValue]:
+        """List values of all teams that begin otherwise, column by column, by head and id."""
         names = list(_COLUMNS)
         found: list[SealedValue] = []
         async with self.database.transaction(UPKEEP) as connection:
             for name in names[names.index(after.column) if after else 0 :]:
-                behind = after.id if after and after.column == name else _NOBODY
-                query = _page(_COLUMNS[name], behind, limit - len(found))
-                rows = await connection.execute(query)
-                found += [SealedValue(name, row.id, row.team_id, bytes(row.sealed)) for row in rows]
+                behind = after if after and after.column == name else None
+                for query in _around(_COLUMNS[name], head, behind):
+                    rows = await connection.execute(query.limit(limit - len(found)))
+                    found += [_value(name, row) for row in rows]
         return found
 
     async def replace(self, value: SealedValue, sealed: bytes) -> bool:
@@ -192,13 +186,17 @@ class PostgresSealedValues:
         async with self.database.team(value.team_id) as connection:
             return (await connection.execute(statement)).rowcount == 1
 
-    async def uses(self) -> list[KeyUse]:
+    async def uses(self) -> KeyUses:
         """Count values by the master key that they are sealed under; keys without values too."""
-        rows = sa.select(_KEY_IDS.c.key_id, sa.func.count().label("rows")).group_by(_KEY_IDS.c.key_id)
         async with self.database.transaction(UPKEEP) as connection:
-            counts = {row.key_id: row.rows for row in await connection.execute(rows)}
             known = (await connection.execute(sa.select(master_keys.c.key_id))).scalars()
-            return [KeyUse(key_id, counts.get(key_id, 0)) for key_id in sorted({*counts, *known})]
+            counts, older = Counter(dict.fromkeys(known, 0)), Counter[str]()
+            for head, count in await _counts(connection):
+                key_id = _key_id(head)
+                counts[key_id] += count
+                older[key_id] += 0 if binds_row(head) else count
+        unsealed = counts.pop(_UNSEALED, 0)
+        return KeyUses(tuple(KeyUse(each, counts[each], older[each]) for each in sorted(counts)), unsealed)
 
     async def holders(self) -> list[KeyHolder]:
         """List the live replicas."""
@@ -215,9 +213,11 @@ class PostgresSealedValues:
             is_settled = (await connection.execute(sa.select(settled).where(key))).scalar_one_or_none()
             if is_settled is None:
                 raise not_found("MASTER_KEY_NOT_FOUND", "The database knows no master key of this id.")
-            rows = sa.select(sa.func.count()).select_from(_KEY_IDS).where(_KEY_IDS.c.key_id == key_id)
-            if count := (await connection.execute(rows)).scalar_one():
-                message = f"{count} values are sealed under this master key: re-encrypt them first."
+            counts = await _counts(connection)
+            if count := sum(count for head, count in counts if _key_id(head) in (key_id, _UNSEALED)):
+                message = (
+                    f"{count} values are sealed under this master key or not at all: re-encrypt them first."
+                )
                 raise precondition("MASTER_KEY_IN_USE", message)
             if not is_settled:
                 message = f"This master key sealed within the last {SETTLE.seconds} s: try again then."
@@ -225,11 +225,56 @@ class PostgresSealedValues:
             await connection.execute(sa.delete(master_keys).where(key))
 
 
-def _page(kept: sa.Column[bytes], after: str, limit: int) -> sa.Select:
+def _around(kept: sa.Column[bytes], head: bytes, after: Position | None) -> list[sa.Select]:
+    """Ask for what begins with less than `head`, and with more: each is one stretch of the index."""
     table = kept.table
-    query = sa.select(table.c.id, table.c.team_id, kept.label("sealed"))
-    query = query.where(table.c.id > after, kept.is_not(None))
-    return query.order_by(table.c.id).limit(limit)
+    begins = table.c.sealed_head
+    query = sa.select(table.c.id, table.c.team_id, begins.label("head"), kept.label("sealed"))
+    query = query.order_by(begins, table.c.id)
+    below, above = query.where(begins < head), query.where(begins > head)
+    if after is None:
+        return [below, above]
+    behind = sa.tuple_(begins, table.c.id) > sa.tuple_(after.head, sa.cast(after.id, sa.Uuid))
+    return [below.where(behind), above] if after.head < head else [above.where(behind)]
+
+
+def _value(column: str, row: sa.Row) -> SealedValue:
+    return SealedValue(column, row.id, row.team_id, bytes(row.head), bytes(row.sealed))
+
+
+async def _counts(connection: AsyncConnection) -> list[tuple[bytes, int]]:
+    """Count all values by how they begin, in the indexes alone."""
+    found = []
+    for kept in _COLUMNS.values():
+        head = kept.table.c.sealed_head
+        query = sa.select(head, sa.func.count()).where(head.is_not(None)).group_by(head)
+        found += [(bytes(row[0]), row[1]) for row in await connection.execute(query)]
+    return found
+
+
+async def _needed(connection: AsyncConnection) -> set[str]:
+    """Name the keys that values are sealed under: a step in an index for each, however many values."""
+    found: set[str] = set()
+    for kept in _COLUMNS.values():
+        head = kept.table.c.sealed_head
+        least = sa.select(head).where(head.is_not(None)).order_by(head).limit(1)
+        heads = sa.select(least.subquery().c.sealed_head.label("head")).cte("heads", recursive=True)
+        above = sa.select(head).where(head > heads.c.head).order_by(head).limit(1).scalar_subquery()
+        heads = heads.union_all(sa.select(above).where(heads.c.head.is_not(None)))
+        rows = (await connection.execute(sa.select(heads.c.head).where(heads.c.head.is_not(None)))).scalars()
+        found |= {_key_id(bytes(row)) for row in rows}
+    return found - {_UNSEALED}
+
+
+def _key_id(head: bytes) -> str:
+    try:
+        return key_id_of(head)
+    except SealError:
+        return _UNSEALED
+
+
+def _canary_place(key_id: str) -> Place:
+    return Place(_NOBODY, "master_keys.canary", key_id)
 
 
 def _is_live() -> sa.ColumnElement[bool]:

@@ -11,7 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.mail_core.adapters.tables import mailboxes, messages, subscriptions
 from services.mail_core.domain.findings import Finding
 from services.mail_core.domain.ids import GmailMessageId, MailboxId, SubscriptionId, TeamId
-from services.mail_core.domain.records import SeenMessage, Subscription, plan_from_json, plan_to_json
+from services.mail_core.domain.records import (
+    SealedTarget,
+    SeenMessage,
+    Subscription,
+    plan_from_json,
+    plan_to_json,
+)
 from services.mail_core.domain.subscription import KeyKind, SubscriptionKey, SubscriptionState
 from services.mail_core.storage import RankedPosition
 
@@ -38,12 +44,19 @@ class PostgresSubscriptions:
         known = set(await self.connection.scalars(query))
         return [gmail_id for gmail_id in ids if gmail_id not in known]
 
+    async def identify(
+        self, mailbox_id: MailboxId, keys: Sequence[SubscriptionKey]
+    ) -> dict[SubscriptionKey, SubscriptionId]:
+        """Give the id that each list has or is to have; nobody adds one until the transaction ends."""
+        known = await self._by_key(mailbox_id, keys)
+        return {key: known[key].id if key in known else _new_id() for key in keys}
+
     async def record(
         self,
         mailbox_id: MailboxId,
         seen: Sequence[SeenMessage],
         found: Sequence[Finding],
-        targets: Mapping[SubscriptionKey, bytes | None],
+        targets: Mapping[SubscriptionKey, SealedTarget],
     ) -> None:
         """Keep messages that `unread_ids` gave, and what they say about their lists."""
         known = await self._by_key(mailbox_id, [finding.key for finding in found])
@@ -193,13 +206,17 @@ class PostgresSubscriptions:
 _TEXTS = sa.ARRAY(sa.Text)
 
 
+def _new_id() -> SubscriptionId:
+    return SubscriptionId(str(uuid.uuid4()))
+
+
 def _merged(
-    mailbox_id: MailboxId, finding: Finding, known: Subscription | None, target_sealed: bytes | None
+    mailbox_id: MailboxId, finding: Finding, known: Subscription | None, target: SealedTarget
 ) -> Subscription:
     if known is not None:
-        return finding.merged_into(known, target_sealed)
+        return finding.merged_into(known, target.sealed)
     return Subscription(
-        id=SubscriptionId(str(uuid.uuid4())),
+        id=target.subscription_id,
         mailbox_id=mailbox_id,
         key=finding.key,
         display_name=finding.display_name,
@@ -209,7 +226,7 @@ def _merged(
         last_seen_at=finding.last_seen_at,
         category_counts=finding.category_counts,
         plan=finding.plan,
-        target_sealed=target_sealed,
+        target_sealed=target.sealed,
     )
 
 

@@ -50,6 +50,14 @@ class Mailbox:
 
 
 @dataclass(frozen=True, slots=True)
+class SealedTarget:
+    """What ending a subscription needs, sealed for this subscription alone; None when that is nothing."""
+
+    subscription_id: SubscriptionId
+    sealed: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """One list or bulk sender of a mailbox. `asked_at` is when ending it was last asked for.
 

@@ -1,9 +1,10 @@
 """Connects a mailbox from the files of the personal agent."""
 
+import uuid
 from dataclasses import dataclass
 
 from services.common.errors import invalid
-from services.mail_core.domain.ids import TeamId
+from services.mail_core.domain.ids import MailboxId, TeamId
 from services.mail_core.domain.records import Mailbox
 from services.mail_core.domain.state_files import targets_in
 from services.mail_core.domain.target import TargetUse
@@ -11,7 +12,7 @@ from services.mail_core.operations.auditing import mailbox_imported
 from services.mail_core.operations.google_grants import GoogleGrants
 from services.mail_core.operations.label_mailbox import check_label
 from services.mail_core.operations.mailbox_access import is_uuid
-from services.mail_core.storage import Store
+from services.mail_core.storage import ConnectedAccount, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,17 @@ class ImportMailbox:
         shown = targets_in(files.sent_unsubscribe_links_json, "sent_unsubscribe_links_json")
         grant = self.grants.google.read_grant(files.token_json)
         profile = await self.grants.google.gmail(grant).profile()
-        sealed = await self.grants.seal(files.token_json, TeamId(team_id))
+        address = profile.email_address.lower()
         async with self.store.team(TeamId(team_id)) as records:
-            address = profile.email_address.lower()
-            mailbox, is_replaced = await records.mailboxes.connect(address, sealed, max_mailboxes, label)
+            known = await records.mailboxes.of_account(address)
+            account = ConnectedAccount(known.id if known else _new_id(), address, label)
+            sealed = await self.grants.seal(files.token_json, TeamId(team_id), account.id)
+            mailbox = await records.mailboxes.connect(account, sealed, max_mailboxes)
             count = await records.ledger.import_used(mailbox.id, unsubscribed, TargetUse.UNSUBSCRIBED)
             await records.ledger.import_used(mailbox.id, shown, TargetUse.SHOWN)
-            records.audit.note(mailbox_imported(mailbox, replaced=is_replaced, unsubscribe_count=count))
-        return Imported(mailbox, is_replaced, count)
+            records.audit.note(mailbox_imported(mailbox, replaced=known is not None, unsubscribe_count=count))
+        return Imported(mailbox, known is not None, count)
+
+
+def _new_id() -> MailboxId:
+    return MailboxId(str(uuid.uuid4()))

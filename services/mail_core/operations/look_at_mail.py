@@ -62,7 +62,7 @@ class LookAtMail:
         """Open the pages of those that were left to a person; all others stay sealed."""
         team_id = TeamId(call.require_caller().team_id)
         left = [row for row in rows if row.state is SubscriptionState.NEEDS_PERSON]
-        return {row.id: await self.targets.page(row, team_id) for row in left}
+        return await self.targets.pages(left, team_id)
 
     async def attempts(self, call: Call, mailbox_id: str, page: Page) -> tuple[list[Attempt], str]:
         """List attempts, newest first, and the token of the next page."""

@@ -1,17 +1,21 @@
-"""Seals what is under an old master key anew, while everything else goes on."""
+"""Seals what is under an old master key, or of an older form, anew, while everything else goes on."""
 
+import asyncio
+import binascii
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from services.common.audit import SYSTEM_TEAM_ID, AuditEvent, audit_event
 from services.common.errors import invalid
-from services.common.sealing import SEALED_COLUMNS, TARGET_COLUMN, Sealer, SealError, is_under, plain_of
+from services.common.sealing import SEALED_COLUMNS, TARGET_COLUMN, Sealer, SealError
 from services.common.telemetry import get_logger
 from services.mail_core.operations.mailbox_access import is_uuid
 from services.mail_core.secret_ports import Position, SealedValue, SealedValues
 
 BATCH: Final = 100
+_RESEALED, _RACED, _UNREADABLE = "resealed", "raced", "unreadable"
 Record = Callable[[Sequence[AuditEvent]], Awaitable[None]]
 """Writes audit events."""
 
@@ -32,7 +36,7 @@ class Resealed:
 
 @dataclass(frozen=True, slots=True)
 class ResealSecrets:
-    """Works in small batches that hold no lock: stopped anywhere, it is taken up from the beginning.
+    """Works in small batches that hold no lock. Only what is left is looked at: stopped anywhere, it goes on.
 
     A value is replaced only if it is still the one that was read, so that what is stored meanwhile stays;
     whoever stored it has sealed it under the current key. Targets that were kept in plain are sealed.
@@ -44,19 +48,18 @@ class ResealSecrets:
 
     async def __call__(self, page_token: str = "") -> Resealed:
         """Seal the next batch anew. Raises AppError PAGE_TOKEN_INVALID."""
-        found = await self.values.page(_position(page_token), BATCH)
         current = self.sealer.keys.current_key_id
-        counts = {"resealed": 0, "raced": 0, "unreadable": 0, "current": 0}
-        for value in found:
-            counts[await self._reseal(value, current)] += 1
-        if counts["resealed"]:
+        head = self.sealer.current_head(current)
+        found = await self.values.others(head, _position(page_token), BATCH)
+        done = await self._reseal(found, current)
+        if done[_RESEALED]:
             event = audit_event(
                 "secrets.resealed", resource=f"master_key:{current}", team_id=SYSTEM_TEAM_ID,
-                count=counts["resealed"],
+                count=done[_RESEALED],
             )  # fmt: skip
             await self.record([event])
         next_token = _token(found[-1].position) if len(found) == BATCH else ""
-        return Resealed(len(found), counts["resealed"], counts["raced"], counts["unreadable"], next_token)
+        return Resealed(len(found), done[_RESEALED], done[_RACED], done[_UNREADABLE], next_token)
 
     async def retire(self, key_id: str) -> None:
         """Forget a key that nothing needs. Raises AppError MASTER_KEY_NOT_FOUND, MASTER_KEY_IN_USE."""
@@ -64,28 +67,40 @@ class ResealSecrets:
         event = audit_event("secrets.key_retired", resource=f"master_key:{key_id}", team_id=SYSTEM_TEAM_ID)
         await self.record([event])
 
-    async def _reseal(self, value: SealedValue, current: str) -> str:
+    async def _reseal(self, found: Sequence[SealedValue], current: str) -> Counter[str]:
+        """Open all at once and seal all at once, for a key service answers many as fast as one."""
+        plaintexts = await asyncio.gather(*(self._opened(value) for value in found))
+        opened = [pair for pair in zip(found, plaintexts, strict=True) if pair[1] is not None]
+        sealing = (self.sealer.seal(plaintext or b"", value.place, current) for value, plaintext in opened)
+        done = Counter({_UNREADABLE: len(found) - len(opened)})
+        for (value, _), sealed in zip(opened, await asyncio.gather(*sealing), strict=True):
+            done[_RESEALED if await self.values.replace(value, sealed) else _RACED] += 1
+        return done
+
+    async def _opened(self, value: SealedValue) -> bytes | None:
+        plaintext = self.sealer.plain_of(value.sealed) if value.column == TARGET_COLUMN else None
+        if plaintext is not None:
+            return plaintext
         try:
-            if is_under(value.sealed, current):
-                return "current"
-            plaintext = plain_of(value.sealed) if value.column == TARGET_COLUMN else None
-            if plaintext is None:
-                plaintext = await self.sealer.open(value.sealed, value.place)
+            return await self.sealer.open(value.sealed, value.place)
         except SealError:
             get_logger().error("sealed_value_unreadable", column=value.column, id=value.id)
-            return "unreadable"
-        sealed = await self.sealer.seal(plaintext, value.place, current)
-        return "resealed" if await self.values.replace(value, sealed) else "raced"
+            return None
 
 
 def _token(position: Position) -> str:
-    return f"{position.column}:{position.id}"
+    return f"{position.column}:{position.head.hex()}:{position.id}"
 
 
 def _position(page_token: str) -> Position | None:
     if not page_token:
         return None
-    column, _, row_id = page_token.partition(":")
-    if column not in SEALED_COLUMNS or not is_uuid(row_id):
+    column, _, behind = page_token.partition(":")
+    head, _, row_id = behind.partition(":")
+    try:
+        position = Position(column, binascii.unhexlify(head), row_id)
+    except ValueError:
+        position = None
+    if position is None or column not in SEALED_COLUMNS or not is_uuid(row_id):
         raise invalid("PAGE_TOKEN_INVALID", "page_token is none of ours.", field="page_token")
-    return Position(column, row_id)
+    return position

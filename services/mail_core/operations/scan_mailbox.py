@@ -115,8 +115,9 @@ class _ScanRun:
         if not self._is_dry:
             await self._label(triaged)
             rows = [seen(message, category) for message, category in triaged]
-            sealed = await self._scan.targets.seal(found, self._operation.team_id)
             async with self._scan.store.team(self._operation.team_id) as records:
+                lists = await records.subscriptions.identify(self._mailbox.id, [each.key for each in found])
+                sealed = await self._scan.targets.seal(found, lists, self._operation.team_id)
                 await records.subscriptions.record(self._mailbox.id, rows, found, sealed)
         self._lists.update(finding.key for finding in found)
         self._counts.update(category for _, category in triaged)

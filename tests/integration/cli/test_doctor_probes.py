@@ -135,14 +135,14 @@ async def test_a_role_that_may_change_the_audit_log_fails(databases: Databases) 
 @pytest.mark.promise("secrets.doctor")
 async def test_a_sealed_value_that_does_not_open_fails(mail: MailDatabase, tmp_path: Path) -> None:
     """Damaged, or of a key that is gone; those that open are counted."""
-    file, team_id = tmp_path / "keys", str(uuid.uuid4())
+    file, team_id, row_id = tmp_path / "keys", str(uuid.uuid4()), str(uuid.uuid4())
     file.write_text(new_master_key_line("k1"))
-    sealed = await Sealer(read_master_keys(file)).seal(b"grant", Place(team_id, GRANT_COLUMN))
+    sealed = await Sealer(read_master_keys(file)).seal(b"grant", Place(team_id, GRANT_COLUMN, row_id))
     async with await psycopg.AsyncConnection.connect(mail.admin_url, autocommit=True) as admin:
         await admin.execute(
             "INSERT INTO mailboxes (id, team_id, email_address, state, grant_sealed)"
-            " VALUES (gen_random_uuid(), %s, 'a@example.com', 'active', %s)",
-            (team_id, sealed),
+            " VALUES (%s, %s, 'a@example.com', 'active', %s)",
+            (row_id, team_id, sealed),
         )
     found = await secrets.all_open(mail.app_url, file)
     assert (found.status, found.evidence[:18]) == (Status.PASS, "all 1 sealed value")
@@ -155,35 +155,37 @@ async def test_a_sealed_value_that_does_not_open_fails(mail: MailDatabase, tmp_p
 async def test_unsubscribe_targets_are_opened_too_and_those_in_plain_are_told(
     mail: MailDatabase, tmp_path: Path
 ) -> None:
-    """Each in its own column: what is sealed as a grant is no target."""
+    """Each in its own row and column: what is sealed as a grant, or for another list, is no target."""
     file, team_id = tmp_path / "keys", str(uuid.uuid4())
+    first, second = str(uuid.uuid4()), str(uuid.uuid4())
     file.write_text(new_master_key_line("k1"))
     sealer = Sealer(read_master_keys(file))
-    grant = await sealer.seal(b"grant", Place(team_id, GRANT_COLUMN))
-    target = await sealer.seal(b"target", Place(team_id, TARGET_COLUMN))
+    grant = await sealer.seal(b"grant", Place(team_id, GRANT_COLUMN, first))
+    target, other = [await sealer.seal(b"t", Place(team_id, TARGET_COLUMN, row)) for row in (first, second)]
 
     async def with_targets(*values: bytes | None) -> Finding:
         async with await psycopg.AsyncConnection.connect(mail.admin_url, autocommit=True) as admin:
             await admin.execute("DELETE FROM mailboxes")
             await admin.execute(
                 "INSERT INTO mailboxes (id, team_id, email_address, state, grant_sealed)"
-                " VALUES (gen_random_uuid(), %s, 'a@example.com', 'active', %s)",
-                (team_id, grant),
+                " VALUES (%s, %s, 'a@example.com', 'active', %s)",
+                (first, team_id, grant),
             )
-            for value in values:
+            for row_id, value in zip((first, second, str(uuid.uuid4())), values, strict=False):
                 await admin.execute(
                     "INSERT INTO subscriptions (id, team_id, mailbox_id, key_kind, key, message_count,"
-                    " first_seen_at, last_seen_at, state, plan, target_sealed) SELECT gen_random_uuid(),"
+                    " first_seen_at, last_seen_at, state, plan, target_sealed) SELECT %s,"
                     " team_id, id, 'sender', gen_random_uuid(), 1, now(), now(), 'candidate', '{}', %s"
                     " FROM mailboxes",
-                    (value,),
+                    (row_id, value),
                 )
         return await secrets.all_open(mail.app_url, file)
 
-    found = await with_targets(target, None, target)
+    found = await with_targets(target, other, None)
     assert (found.status, found.evidence[:18]) == (Status.PASS, "all 3 sealed value")
-    found = await with_targets(target, grant)
-    assert (found.status, found.evidence) == (Status.FAIL, "1 of 3 sealed values do not open")
+    for moved in (grant, target):
+        found = await with_targets(target, moved)
+        assert (found.status, found.evidence) == (Status.FAIL, "1 of 3 sealed values do not open")
     found = await with_targets(target, b'\x00{"one_click_url": "https://x.example"}')
     assert found.status is Status.FAIL
     assert found.evidence == "1 values are not sealed yet: run `mailwarden secrets reseal`"

@@ -9,7 +9,8 @@ import pytest
 from services.common.database import Database
 from services.common.errors import AppError
 from services.mail_core.adapters.postgres_store import PostgresStore
-from services.mail_core.domain.ids import TeamId
+from services.mail_core.domain.ids import MailboxId, TeamId
+from services.mail_core.storage import ConnectedAccount
 from tests.integration.mail_core.operations.world import RecordingQueue
 from tests.postgres import Databases
 
@@ -26,7 +27,9 @@ async def store(databases: Databases) -> Any:
 async def connect(store: PostgresStore, team_id: TeamId, address: str) -> str:
     try:
         async with store.team(team_id) as records:
-            await records.mailboxes.connect(address, b"grant", BOUND)
+            known = await records.mailboxes.of_account(address)
+            mailbox_id = known.id if known else MailboxId(str(uuid.uuid4()))
+            await records.mailboxes.connect(ConnectedAccount(mailbox_id, address), b"grant", BOUND)
     except AppError as error:
         return error.reason
     return "OK"
@@ -58,7 +61,8 @@ async def test_two_hundred_at_once_on_two_replicas_connect_exactly_ten(databases
     async def connect_one(number: int) -> str:
         try:
             async with stores[number % 2].team(team_id) as records:
-                await records.mailboxes.connect(f"{number}@example.com", b"grant", 10)
+                account = ConnectedAccount(MailboxId(str(uuid.uuid4())), f"{number}@example.com")
+                await records.mailboxes.connect(account, b"grant", 10)
         except AppError as error:
             return error.reason
         return "OK"

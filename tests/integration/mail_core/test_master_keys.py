@@ -21,9 +21,10 @@ from services.mail_core.adapters.postgres_master_keys import (
     PostgresSealedValues,
     UnfitMasterKeysError,
 )
+from services.mail_core.domain.ids import TeamId
 from services.mail_core.operations import reseal_secrets
 from services.mail_core.operations.reseal_secrets import ResealSecrets
-from services.mail_core.secret_ports import SealedValue
+from services.mail_core.secret_ports import KeyUse, SealedValue
 from tests.fakes.mail_database import fresh_database
 from tests.postgres import Databases
 
@@ -52,20 +53,21 @@ class Replica:
     async def store(self, plaintext: str, sealed: bytes = b"") -> SealedValue:
         """Keep a grant of a new mailbox of a new team."""
         team_id, mailbox_id = str(uuid.uuid4()), str(uuid.uuid4())
-        sealed = sealed or await Sealer(self.keys).seal(plaintext.encode(), Place(team_id, GRANT_COLUMN))
+        place = Place(team_id, GRANT_COLUMN, mailbox_id)
+        sealed = sealed or await Sealer(self.keys).seal(plaintext.encode(), place)
         async with self.database.team(team_id) as connection:
             await connection.exec_driver_sql(
                 "INSERT INTO mailboxes (id, team_id, email_address, state, grant_sealed)"
                 " VALUES (%s, %s, %s, 'active', %s)",
                 (mailbox_id, team_id, f"{mailbox_id}@example.com", sealed),
             )
-        return SealedValue(GRANT_COLUMN, mailbox_id, team_id, sealed)  # type: ignore[arg-type]
+        return SealedValue(GRANT_COLUMN, mailbox_id, TeamId(team_id), sealed[: 2 + sealed[1]], sealed)
 
     async def grants(self) -> dict[str, tuple[str, str]]:
         """What every grant says, and under which key, by mailbox."""
         found = {}
-        for value in await self.values.page(None, 10_000):
-            plaintext = await Sealer(self.keys).open(value.sealed, Place(value.team_id, GRANT_COLUMN))
+        for value in await self.values.others(b"", None, 10_000):
+            plaintext = await Sealer(self.keys).open(value.sealed, value.place)
             found[value.id] = (plaintext.decode(), key_id_of(value.sealed))
         return found
 
@@ -80,6 +82,7 @@ class Replica:
 
 
 K1, K2, K3 = (new_master_key_line(name) for name in ("k1", "k2", "k3"))
+OLD_K1 = K1.removesuffix(":v3")
 
 
 @pytest.fixture
@@ -165,6 +168,11 @@ async def test_a_start_with_keys_that_do_not_fit_is_refused_by_name(
 async def test_everything_is_sealed_anew_and_the_old_key_can_go(replicas: tuple[Replica, Replica]) -> None:
     """What the first version sealed as well; counts and audit say what was done; nothing is done twice."""
     one, two = replicas
+    async with one.database.transaction(postgres_master_keys.UPKEEP) as connection:
+        await connection.exec_driver_sql("DELETE FROM master_keys")
+    for replica in replicas:
+        replica.write(OLD_K1)
+        await replica.agreement.agree()
     for number in range(5):
         await one.store(f"grant {number}")
     team_id = str(uuid.uuid4())
@@ -177,11 +185,11 @@ async def test_everything_is_sealed_anew_and_the_old_key_can_go(replicas: tuple[
             (team_id, old),
         )
     for replica in replicas:
-        replica.write(K2, K1)
+        replica.write(K2, OLD_K1)
         await replica.agreement.agree()
     await one.agreement.agree()
     before = {text for text, _ in (await two.grants()).values()}
-    assert [(use.key_id, use.count) for use in await one.values.uses()] == [("k1", 6), ("k2", 0)]
+    assert (await one.values.uses()).keys == (KeyUse("k1", 6, 6), KeyUse("k2", 0, 0))
     with pytest.raises(AppError, match="6 values"):
         await one.reseal.retire("k1")
     assert await one.reseal_all() == (6, 0)
@@ -252,7 +260,7 @@ async def test_a_grant_that_is_stored_meanwhile_stays(replicas: tuple[Replica, R
 
     class Interrupted(PostgresSealedValues):
         async def replace(self, value: SealedValue, sealed: bytes) -> bool:
-            newer = await Sealer(two.keys).seal(b"new grant", Place(value.team_id, GRANT_COLUMN))
+            newer = await Sealer(two.keys).seal(b"new grant", value.place)
             async with two.database.team(value.team_id) as connection:
                 await connection.exec_driver_sql(
                     "UPDATE mailboxes SET grant_sealed = %s WHERE id = %s", (newer, value.id)
@@ -280,7 +288,7 @@ async def test_writers_and_two_runs_at_once_lose_nothing(
     async def rewrite(replica: Replica, share: list[SealedValue]) -> None:
         for number, value in enumerate(share):
             text = f"newer {number}"
-            sealed = await Sealer(replica.keys).seal(text.encode(), Place(value.team_id, GRANT_COLUMN))
+            sealed = await Sealer(replica.keys).seal(text.encode(), value.place)
             async with replica.database.team(value.team_id) as connection:
                 await connection.exec_driver_sql(
                     "UPDATE mailboxes SET grant_sealed = %s WHERE id = %s", (sealed, value.id)
@@ -301,14 +309,14 @@ async def test_writers_and_two_runs_at_once_lose_nothing(
 async def test_what_does_not_open_is_left_alone_and_counted(replicas: tuple[Replica, Replica]) -> None:
     """One damaged row stops no run."""
     one, _ = replicas
-    damaged = await one.store("", b"\x02\x02k1" + bytes(120))
+    damaged = await one.store("", b"\x03\x02k1" + bytes(120))
     await one.store("good")
     for replica in (*replicas, one):
         replica.write(K2, K1)
         await replica.agreement.agree()
     done = await one.reseal()
     assert (done.examined, done.resealed, done.unreadable) == (2, 1, 1)
-    page = {value.id: value.sealed for value in await one.values.page(None, 10)}
+    page = {value.id: value.sealed for value in await one.values.others(b"", None, 10)}
     assert page[damaged.id] == damaged.sealed
     with pytest.raises(SealError):
         await one.grants()

@@ -2,125 +2,48 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import psycopg
 import pytest
 from alembic import command
 from alembic.config import Config
 from psycopg.types.json import Jsonb
 from sqlalchemy.engine import make_url
 
-from services.common.audit import AuditEvent
-from services.common.database import Database, sqlalchemy_url
+from services.common.database import sqlalchemy_url
 from services.common.errors import AppError
-from services.common.master_keys import FileMasterKeys, MasterKeys, new_master_key_line
+from services.common.master_keys import MasterKeys
 from services.common.sealing import (
     GRANT_COLUMN,
     TARGET_COLUMN,
     Place,
     Sealer,
     SealError,
+    is_plain,
     key_id_of,
-    plain_of,
 )
 from services.mail_core.adapters import postgres_master_keys
-from services.mail_core.adapters.postgres_master_keys import KeyAgreement, PostgresSealedValues
+from services.mail_core.adapters.postgres_master_keys import PostgresSealedValues
 from services.mail_core.domain.operation import OperationState, UnsubscribeReport
-from services.mail_core.domain.records import Operation
 from services.mail_core.domain.subscription import SubscriptionState
 from services.mail_core.operations import reseal_secrets
 from services.mail_core.operations.look_at_mail import Page
 from services.mail_core.operations.reseal_secrets import ResealSecrets
-from tests.fakes.mail_database import MIGRATIONS, MailDatabase, fresh_database
+from tests.fakes.mail_database import MIGRATIONS, MailDatabase
 from tests.integration.mail_core.operations.world import World, letter
+from tests.integration.mail_core.sealed_world import K1, K2, OLD_K1, Sealed, sealed_world
 from tests.postgres import Databases
 
 A, B, C = "a.news.example", "b.news.example", "c.news.example"
 NO_POST = {"List_Unsubscribe_Post": ""}
 ROW = "11111111-1111-4111-8111-111111111111"
-K1, K2 = (new_master_key_line(name) for name in ("k1", "k2"))
-
-
-@dataclass
-class Sealed:
-    """One team's mailbox in a database of its own, with master keys in a file."""
-
-    mail: MailDatabase
-    world: World
-    file: Path
-    events: list[AuditEvent] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.keys = FileMasterKeys(self.file)
-        self.agreement = KeyAgreement(self.world.database, self.keys)
-        self.values = PostgresSealedValues(self.world.database)
-        self.reseal = ResealSecrets(self.values, Sealer(self.keys), self.record)
-        self.world.seal_with(Sealer(self.keys))
-
-    async def record(self, events: Any) -> None:
-        self.events += events
-
-    async def use(self, *lines: str) -> None:
-        """Put these keys into the file and agree on the first."""
-        self.file.write_text("\n".join(lines) + "\n")
-        self.keys._watched.refresh()
-        await self.agreement.agree()
-
-    async def reseal_all(self) -> dict[str, int]:
-        counts, token = {"examined": 0, "resealed": 0, "raced": 0, "unreadable": 0}, ""
-        while True:
-            done = await self.reseal(token)
-            counts = {name: count + getattr(done, name) for name, count in counts.items()}
-            if not (token := done.next_page_token):
-                return counts
-
-    async def kept(self) -> list[tuple[str, bytes]]:
-        return [(value.column, value.sealed) for value in await self.values.page(None, 10_000)]
-
-    async def uses(self) -> dict[str, int]:
-        return {use.key_id: use.count for use in await self.values.uses()}
-
-    async def sql(self, statement: str, *values: object) -> list[Any]:
-        """As the administrator, whom no row security holds."""
-        async with await psycopg.AsyncConnection.connect(self.mail.admin_url, autocommit=True) as admin:
-            cursor = await admin.execute(statement, values)  # type: ignore[arg-type]
-            return await cursor.fetchall() if cursor.description else []
-
-    async def lists(self, *names: str, **changes: str) -> None:
-        for name in names:
-            self.world.gmail.deliver(*letter(name, **changes).items())
-        await self.world.scan()
-
-    async def ask(self, *names: str) -> Operation:
-        """Ask for lists to be ended, and give the operation as it ended."""
-        known = await self.world.subscriptions()
-        ids = [known[name].id for name in names]
-        await self.world.ask.unsubscribe(self.world.call(), "me", "", ids, dry_run=False)
-        return await self.world.run_all()
-
-    async def unasked(self) -> bool:
-        """Whether nothing was claimed, used or sent."""
-        attempts, _ = await self.world.look.attempts(self.world.call(), "me", Page(0, ""))
-        used = await self.sql("SELECT count(*) FROM used_targets")
-        states = {row.state for row in (await self.world.subscriptions()).values()}
-        sent = [*self.world.one_click.posted, *self.world.gmail.sent]
-        return (attempts, used, states, sent) == ([], [(0,)], {SubscriptionState.CANDIDATE}, [])
 
 
 @pytest.fixture
 async def sealed(databases: Databases, tmp_path: Path) -> AsyncIterator[Sealed]:
-    async with fresh_database(databases) as mail, asyncio.timeout(60):
-        database = Database(mail.app_url, pool_size=6)
-        file = tmp_path / "keys"
-        file.write_text(f"{K1}\n")
-        made = Sealed(mail, World(database), file)
-        await made.agreement.agree()
-        await made.world.connect()
+    async with sealed_world(databases, tmp_path / "keys") as made:
         yield made
-        await database.close()
 
 
 @pytest.mark.promise("secrets.sealed")
@@ -144,9 +67,10 @@ async def test_a_target_opens_for_its_team_and_its_column_alone(sealed: Sealed) 
         )
         done = await sealed.ask(A)
         assert (done.state, done.error and done.error.reason) == (OperationState.FAILED, "TARGET_UNREADABLE")
-    ours = Place(sealed.world.team_id, GRANT_COLUMN)
+    ((mailbox_id,),) = await sealed.sql("SELECT id FROM mailboxes WHERE team_id = %s", sealed.world.team_id)
+    ours = Place(sealed.world.team_id, GRANT_COLUMN, str(mailbox_id))
     with pytest.raises(SealError):
-        await Sealer(sealed.keys).open(theirs, Place(stranger.team_id, GRANT_COLUMN))
+        await Sealer(sealed.keys).open(theirs, Place(stranger.team_id, GRANT_COLUMN, str(mailbox_id)))
     assert await Sealer(sealed.keys).open(grant, ours)
     assert sealed.world.one_click.posted == []
 
@@ -207,7 +131,7 @@ async def test_rotation_seals_both_columns_anew_while_scans_write(
     await sealed.reseal_all()
     assert {key_id_of(value) for _, value in await sealed.kept()} == {"k2"}
     assert await sealed.uses() == {"k1": 0, "k2": 18}
-    assert await sealed.reseal_all() == {"examined": 18, "resealed": 0, "raced": 0, "unreadable": 0}
+    assert await sealed.reseal_all() == {"examined": 0, "resealed": 0, "raced": 0, "unreadable": 0}
     async with sealed.world.database.transaction(postgres_master_keys.UPKEEP) as connection:
         await connection.exec_driver_sql(
             "UPDATE master_keys SET last_current_at = last_current_at - interval '1 min'"
@@ -245,10 +169,12 @@ async def test_a_page_that_ends_with_the_last_grant_goes_on_with_the_first_targe
     """Whatever the ids are: each column is walked from its own beginning."""
     monkeypatch.setattr(reseal_secrets, "BATCH", 1)
     await sealed.lists(A, B, C)
+    last, team_id = "ffffffff-ffff-4fff-8fff-ffffffffffff", sealed.world.team_id
     await sealed.sql(
         "INSERT INTO mailboxes (id, team_id, email_address, state, grant_sealed)"
-        " SELECT 'ffffffff-ffff-4fff-8fff-ffffffffffff', team_id, 'z', state, grant_sealed FROM mailboxes"
-    )
+        " VALUES (%s, %s, 'z', 'active', %s)",
+        last, team_id, await Sealer(sealed.keys).seal(b"grant", Place(team_id, GRANT_COLUMN, last)),
+    )  # fmt: skip
     await sealed.use(K2, K1)
     assert await sealed.reseal_all() == {"examined": 5, "resealed": 5, "raced": 0, "unreadable": 0}
     assert await sealed.uses() == {"k1": 0, "k2": 5}
@@ -256,7 +182,10 @@ async def test_a_page_that_ends_with_the_last_grant_goes_on_with_the_first_targe
 
 @pytest.mark.parametrize(
     "token",
-    ["x", ROW, f"mailboxes.email_address:{ROW}", f"{TARGET_COLUMN}:", f"{TARGET_COLUMN}:x"],
+    [
+        "x", ROW, f"mailboxes.email_address:0302:{ROW}", f"{TARGET_COLUMN}:", f"{TARGET_COLUMN}:0302:x",
+        f"{TARGET_COLUMN}:x:{ROW}", f"{TARGET_COLUMN}:030:{ROW}", f"{TARGET_COLUMN}:é:{ROW}",
+    ],
 )  # fmt: skip
 async def test_a_page_token_of_somebody_else_is_refused(sealed: Sealed, token: str) -> None:
     """It names a column that holds sealed values, and a row."""
@@ -351,10 +280,15 @@ async def downgraded_with_rows(sealed: Sealed) -> None:
 
 @pytest.mark.parametrize("is_resealed", [False, True])
 async def test_what_was_in_plain_before_an_upgrade_still_works_and_is_sealed_by_the_next_run(
-    sealed: Sealed, is_resealed: bool
+    databases: Databases, tmp_path: Path, is_resealed: bool
 ) -> None:
     """Nothing is lost either way; after `secrets reseal` or `rotate` no link is in plain any more."""
-    await downgraded_with_rows(sealed)
+    async with sealed_world(databases, tmp_path / "keys", OLD_K1) as sealed:
+        await downgraded_with_rows(sealed)
+        await plain_targets_work(sealed, is_resealed=is_resealed)
+
+
+async def plain_targets_work(sealed: Sealed, *, is_resealed: bool) -> None:
     ((shown, operations),) = await sealed.sql(
         "SELECT (SELECT string_agg(plan::text, '') FROM subscriptions),"
         " (SELECT string_agg(result::text, '') FROM operations)"
@@ -362,12 +296,13 @@ async def test_what_was_in_plain_before_an_upgrade_still_works_and_is_sealed_by_
     assert "secret" not in shown + operations
     assert "accepted" in operations
     assert await sealed.uses() == {"k1": 1}
-    await sealed.use(K2, K1)
+    assert (await sealed.values.uses()).unsealed == 3
+    await sealed.use(K2, OLD_K1)
     if is_resealed:
         counts = await sealed.reseal_all()
         assert counts == {"examined": 4, "resealed": 4, "raced": 0, "unreadable": 0}
         kept = await sealed.kept()
-        assert not [value for _, value in kept if b"secret" in value or plain_of(value) is not None]
+        assert not [value for _, value in kept if b"secret" in value or is_plain(value)]
         assert await sealed.uses() == {"k1": 0, "k2": 4}
     done = await sealed.ask(*OLD)
     assert isinstance(done.result, UnsubscribeReport), done.error
@@ -381,6 +316,7 @@ async def test_what_was_in_plain_before_an_upgrade_still_works_and_is_sealed_by_
 
 async def test_a_grant_in_plain_is_not_believed(sealed: Sealed) -> None:
     """Only targets were ever kept in plain: whoever can write the table must not plant a grant."""
+    await sealed.use(OLD_K1)
     await sealed.sql("UPDATE mailboxes SET grant_sealed = %s", b'\x00{"refresh_token": "planted"}')
     assert (await sealed.reseal_all())["unreadable"] == 1
     await sealed.world.ask.scan(sealed.world.call(), "me", "", dry_run=False, max_messages=0)

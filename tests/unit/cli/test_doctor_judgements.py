@@ -108,12 +108,20 @@ def holding(*held: tuple[str, ...], **counts: int) -> mail_pb2.GetMasterKeysResp
     )
 
 
+def older_form(answer: mail_pb2.GetMasterKeysResponse) -> mail_pb2.GetMasterKeysResponse:
+    """The same, with values as a release left them that did not bind rows."""
+    for key in answer.keys:
+        key.older_form_count = key.value_count
+    return answer
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "told"),
     [
         (holding(("k1",), k1=3), Status.PASS, "3 values"),
         (holding(("k2", "k1"), k1=3, k2=1), Status.WARN, "mailwarden secrets reseal"),
         (holding(("k2", "k1"), ("k1", "k2"), k1=1, k2=1), Status.WARN, "seal under k1, k2"),
+        (older_form(holding(("k1",), k1=3)), Status.WARN, "3 values are not bound to their row"),
         (holding(("k2", "k1"), ("k2",), k1=3), Status.FAIL, "1 replicas lack k1"),
         (holding(), Status.FAIL, "no replica"),
     ],
