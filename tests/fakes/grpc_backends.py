@@ -166,6 +166,13 @@ class FakeAuth:
             yield auth_pb2.WatchRevocationsResponse(cursor=str(cursor))
             await self._has_revoked.wait()
 
+    async def check_right(
+        self, request: auth_pb2.CheckRightRequest, _call: Call
+    ) -> auth_pb2.CheckRightResponse:
+        lost = not {subject for subject, _ in self._revoked}.isdisjoint(request.roots)
+        state = auth_pb2.RIGHT_STATE_REVOKED if lost else auth_pb2.RIGHT_STATE_STANDS
+        return auth_pb2.CheckRightResponse(state=state)
+
     async def get_me(self, _request: auth_pb2.GetMeRequest, call: Call) -> auth_pb2.GetMeResponse:
         return auth_pb2.GetMeResponse(caller=_to_proto(call.require_caller()))
 
