@@ -1,13 +1,14 @@
 """What auth's operations want of the audit log."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.domain.audit_chain import Kept, Link
+from services.auth.domain.audit_chain import Kept, Link, Named
+from services.auth.domain.audit_checkpoints import ChainState, CheckpointKey, Statement
 from services.common.audit import AuditEvent
 
 
@@ -59,4 +60,72 @@ class AuditLog(Audit, Protocol):
 
     async def prune(self, days: int) -> tuple[int, int]:
         """Remove what is older; gives how many events of how many chains."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCheckpoint:
+    """A checkpoint as it is kept: the place that it stands at, and the signed note."""
+
+    number: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What there is when a checkpoint is to be signed. `found`: the one that was asked for, if any."""
+
+    newest: KeptCheckpoint | None
+    first: int
+    found: KeptCheckpoint | None
+    chains: Sequence[ChainState]
+
+
+class CheckpointKeys(Protocol):
+    """The keys of checkpoints, which are in no database."""
+
+    def sign(self, text: str) -> str:
+        """Make the signed note of a text."""
+        ...
+
+    def public(self) -> tuple[CheckpointKey, ...]:
+        """Give the public keys, those that sign no more as well."""
+        ...
+
+
+class CheckpointLog(Protocol):
+    """Where checkpoints are kept, and the heads that they name."""
+
+    async def add(
+        self, wanted: int, make: Callable[[Present], tuple[Statement, str] | None]
+    ) -> KeptCheckpoint | None:
+        """Add what `make` signs, while nobody else does. `wanted`: number of a checkpoint to look for."""
+        ...
+
+    async def notes(self, after: int, limit: int) -> list[KeptCheckpoint]:
+        """Give some checkpoints in their order."""
+        ...
+
+    async def newest(self) -> KeptCheckpoint | None:
+        """Give the last checkpoint."""
+        ...
+
+    async def heads(self, after: int, until: int) -> list[tuple[int, str, Link]]:
+        """Give what these checkpoints name: number, team, place; after 0, for each team the last of them."""
+        ...
+
+    async def named(self, team_id: str, until: int) -> list[Named]:
+        """Give what checkpoints name of one chain, in their order."""
+        ...
+
+
+class CheckpointCopies(Protocol):
+    """A copy of the checkpoints outside of the database."""
+
+    def last(self) -> str | None:
+        """Give the newest note of the copy."""
+        ...
+
+    async def add(self, note: str) -> None:
+        """Append a note."""
         ...

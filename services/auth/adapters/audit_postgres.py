@@ -4,7 +4,7 @@ The head of a chain is locked for as long as the transaction that records lasts,
 records for the same team waits for the commit, and sequences have no gaps.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -51,8 +51,10 @@ _SET: Final = sa.text("SELECT set_config(:name, :value, true)")
 class PostgresAudit:
     """Implements `audit_ports.Audit` and `audit_ports.AuditLog`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, recorded: Callable[[int], None] = lambda _: None) -> None:
+        """`recorded` is told how many events were added, before their transaction is over."""
         self._database = database
+        self._recorded = recorded
 
     async def record(self, connection: AsyncConnection, *events: AuditEvent) -> int:
         """Append events to their chains within the caller's transaction; gives how many were new.
@@ -67,6 +69,7 @@ class PostgresAudit:
             own = [event for event in events if event.chain == team_id]
             count += await _append(connection, team_id, own)
         await _set_team(connection, before)
+        self._recorded(count)
         return count
 
     async def append(self, events: Sequence[AuditEvent]) -> int:
@@ -76,6 +79,7 @@ class PostgresAudit:
             async with self._database.team(team_id) as connection:
                 own = [event for event in events if event.chain == team_id]
                 count += await _append(connection, team_id, own)
+        self._recorded(count)
         return count
 
     async def page(self, team_id: str, query: AuditQuery, limit: int, before: int | None) -> list[Kept]:

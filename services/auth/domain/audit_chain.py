@@ -8,13 +8,14 @@ canonical form: a JSON array in UTF-8, without white space and with every charac
 
 Whoever has an export can compute it again. The head (sequence and hash of the newest event) is kept apart,
 so that a missing end is found as well, and the anchor (those of the last event that retention removed)
-says where the rest begins.
+says where the rest begins. Who can write all of that is caught by signed checkpoints (audit_checkpoints.py):
+an event that a checkpoint names must stand in its place, and an anchor be one that retention could set.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -27,11 +28,25 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Problem(StrEnum):
-    """What can be wrong with a row."""
+    """What can be wrong with an event of a chain, or with a checkpoint."""
 
     CHANGED = "CHANGED"
     MISSING = "MISSING"
     REORDERED = "REORDERED"
+    REWRITTEN = "REWRITTEN"
+    """The chain fits together, and is another than a checkpoint names."""
+    CUT = "CUT"
+    """The chain ends before an event that a checkpoint names."""
+    REMOVED = "REMOVED"
+    """A checkpoint names the chain, and there is none."""
+    ANCHOR_MOVED = "ANCHOR_MOVED"
+    """The chain begins where retention has not cut it."""
+    FORGED = "FORGED"
+    """The signature is not of this text, or this is no text of a checkpoint."""
+    KEY_UNKNOWN = "KEY_UNKNOWN"
+    """Signed by a key that we do not have."""
+    ROLLED_BACK = "ROLLED_BACK"
+    """A checkpoint that we saw is not there any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +67,20 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """A place in a chain that a signed checkpoint names as its end at that time."""
+
+    number: int
+    link: Link
+
+
+@dataclass(frozen=True, slots=True)
 class Broken:
-    """The first place that does not fit."""
+    """The first place that does not fit, and the number of the checkpoint which says so, if one does."""
 
     sequence: int
     problem: Problem
+    checkpoint: int = 0
 
 
 def link_after(before: Link, event: AuditEvent) -> Link:
@@ -74,13 +98,19 @@ def chained(head: Link, events: Iterable[AuditEvent]) -> list[Kept]:
     return kept
 
 
-@dataclass(slots=True)
 class Verifier:
-    """Walks a chain from its anchor, row by row in the order of their sequence."""
+    """Walks a chain from its anchor, row by row by their sequence, past what checkpoints name."""
 
-    place: Link
-    count: int = 0
-    broken: Broken | None = field(default=None)
+    def __init__(self, anchor: Link, named: Sequence[Named] = ()) -> None:
+        self.place = anchor
+        self.count = 0
+        self.signed = 0
+        """The last sequence that a checkpoint names and that is as it names it."""
+        self.broken: Broken | None = None
+        self._named: dict[int, list[Named]] = {}
+        for each in named:
+            self._named.setdefault(each.link.sequence, []).append(each)
+        self._meet()
 
     def walk(self, rows: Sequence[Kept]) -> None:
         """Look at more rows; stops at the first that does not fit."""
@@ -91,10 +121,15 @@ class Verifier:
 
     def end(self, head: Link) -> Broken | None:
         """Say what does not fit, now that there are no more rows."""
-        if self.broken is None and self.place.sequence < head.sequence:
+        if self.broken is not None:
+            return self.broken
+        if self.place.sequence < head.sequence:
             self.broken = Broken(self.place.sequence + 1, Problem.MISSING)
-        elif self.broken is None and self.place != head:
+        elif self.place != head:
             self.broken = Broken(self.place.sequence, Problem.CHANGED)
+        elif beyond := [sequence for sequence in self._named if sequence > self.place.sequence]:
+            witness = min(self._named[min(beyond)], key=lambda named: named.number)
+            self.broken = Broken(self.place.sequence + 1, Problem.CUT, witness.number)
         return self.broken
 
     def _look_at(self, row: Kept, later: Sequence[Kept]) -> None:
@@ -104,6 +139,7 @@ class Verifier:
         elif self._fits(row):
             self.place = row.link
             self.count += 1
+            self._meet()
         else:
             # When the row that belongs here stands further on, they changed places.
             was_moved = any(self._fits(other) for other in later)
@@ -111,6 +147,14 @@ class Verifier:
 
     def _fits(self, row: Kept) -> bool:
         return link_after(self.place, row.event).digest == row.link.digest
+
+    def _meet(self) -> None:
+        """Compare the place that was reached with what checkpoints say of it."""
+        for named in self._named.get(self.place.sequence, ()):
+            if named.link != self.place:
+                self.broken = Broken(self.place.sequence, Problem.REWRITTEN, named.number)
+                return
+            self.signed = self.place.sequence
 
 
 def _canonical(sequence: int, event: AuditEvent) -> bytes:

@@ -5,5 +5,7 @@ run_env(
     withheld={
         "audit_events": "UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER",
         "audit_heads": "INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER",
+        "audit_checkpoints": "UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER",
+        "audit_checkpoint_heads": "UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER",
     }
 )
