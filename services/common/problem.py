@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from services.common.errors import AppError, Kind
+from services.common.errors import AppError, Kind, invalid
 
 CONTENT_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "https://mailwarden.dev/problems/"
@@ -32,6 +32,13 @@ class HttpError(AppError):
 def method_not_allowed(allowed: str) -> HttpError:
     """Refuse an HTTP method. `allowed` is the Allow header (RFC 9110 §10.2.1)."""
     return HttpError(405, "METHOD_NOT_ALLOWED", f"This path allows {allowed}.", headers={"Allow": allowed})
+
+
+def unreadable(*, is_too_large: bool) -> AppError:
+    """Refuse what cannot be read as HTTP. The words of parsers stay out: they quote the client."""
+    if is_too_large:
+        return HttpError(431, "HEADERS_TOO_LARGE", "The request line or the headers are too long.")
+    return invalid("HTTP_MALFORMED", "This is not an HTTP request that can be read.")
 
 
 @dataclass(frozen=True, slots=True)

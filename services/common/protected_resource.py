@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from services.common.cross_origin import CrossOrigin
 from services.common.errors import AppError, Kind
 from services.common.policy import Policy
 from services.common.web_address import canonical
@@ -19,13 +20,16 @@ WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 DOCUMENTATION: Final = "https://mailwarden.dev/docs/oauth"
 NEVER_GRANTED: Final = frozenset({"team:admin"})
 """No authorization server gives these to a client: asking for them would be in vain."""
+_PAGES: Final = CrossOrigin(
+    # Clients inside a browser read it from a page of their own. It holds nothing that is not public.
+    methods=("GET", "HEAD", "OPTIONS"),
+    accepts=("Authorization", "Content-Type", "MCP-Protocol-Version"),
+    exposes=("X-Request-Id",),
+)
 PAGE_HEADERS: Final[Mapping[str, str]] = {
     "Cache-Control": "public, max-age=300",
-    # Clients inside a browser read it from a page of their own. It holds nothing that is not public.
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, MCP-Protocol-Version",
-    "Access-Control-Max-Age": "600",
+    **_PAGES.headers(None),
+    **_PAGES.preflight(None),
 }
 _SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}")
 """RFC 6749 §3.3."""

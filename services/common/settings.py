@@ -101,6 +101,15 @@ class EdgeSettings(TlsSettings, LimitSettings):
     """Our own authorization server, exactly as auth has it; published to clients. Empty: there is none."""
     max_body_bytes: Annotated[int, Field(ge=1_024, le=64 * 1024 * 1024)] = 1024 * 1024
     request_timeout_s: Annotated[float, Field(ge=1, le=600)] = 30.0
+    idle_timeout_s: Annotated[float, Field(ge=1, le=3_600)] = 75.0
+    """How long a connection may take to send the head of its next request, the first included.
+
+    Longer than the usual 60 s of a load balancer, so that it is never us who closes under its hand.
+    """
+    body_timeout_s: Annotated[float, Field(ge=1, le=600)] = 10.0
+    """How long a request body may take to arrive."""
+    write_timeout_s: Annotated[float, Field(ge=1, le=600)] = 30.0
+    """How long a client may leave an answer unread before it is cut off."""
 
     @property
     def resource(self) -> str:

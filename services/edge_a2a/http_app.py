@@ -34,6 +34,7 @@ def http_app(
     backends: Probed,
     stopping: asyncio.Event,
     max_body_bytes: int,
+    body_timeout_s: float,
     resource: ProtectedResource,
 ) -> EdgeMiddleware:
     """Wire the routes. A bare router, so that errors reach the common rim instead of a second one."""
@@ -51,6 +52,7 @@ def http_app(
         open_paths=[AGENT_CARD_WELL_KNOWN_PATH, *PROBE_PATHS, *resource.metadata_paths],
         probes=PROBE_PATHS,
         max_body_bytes=max_body_bytes,
+        body_timeout_s=body_timeout_s,
         # A blocking SendMessage waits for the end of its task, a stream for the end of its events.
         has_deadline=False,
         resource=resource,

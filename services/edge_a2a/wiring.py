@@ -42,7 +42,12 @@ async def _serve(
     operations = Operations(mail)
     store = _store(settings)
     agent = Agent(mail, operations, store)
-    http = HttpServer(settings.listen, drain_s=settings.drain_s)
+    http = HttpServer(
+        settings.listen,
+        drain_s=settings.drain_s,
+        idle_s=settings.idle_timeout_s,
+        write_s=settings.write_timeout_s,
+    )
     resource = ProtectedResource.of(
         "Mailwarden A2A", settings.resource, settings.authorization_servers, _policies()
     )
@@ -62,6 +67,7 @@ async def _serve(
         backends=backends,
         stopping=stop,
         max_body_bytes=settings.max_body_bytes,
+        body_timeout_s=settings.body_timeout_s,
         resource=resource,
     )
     async with http.serving(app):

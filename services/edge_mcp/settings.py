@@ -5,11 +5,18 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from mcp.server.transport_security import TransportSecuritySettings
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from services.common.cross_origin import is_origin
 from services.common.settings import CommaSeparated, EdgeSettings
 
 _LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+
+
+def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(map(is_origin, values)):
+        raise ValueError("must be origins as browsers write them, such as https://app.example.com")
+    return values
 
 
 class McpSettings(EdgeSettings):
@@ -17,7 +24,8 @@ class McpSettings(EdgeSettings):
 
     mcp_enable_mutation_tools: bool = False
     mcp_allowed_hosts: CommaSeparated = ()
-    mcp_allowed_origins: CommaSeparated = ()
+    mcp_allowed_origins: Annotated[CommaSeparated, AfterValidator(_origins)] = ()
+    """Pages of exactly these origins may call and read the answers (CORS); of loopback, only call."""
     mcp_resource_server_url: str = ""
     mcp_oauth_issuer: Annotated[str, Field(max_length=256)] = ""
     """The issuer whose tokens auth takes for this edge by introspection (`MCP_AUTH_MODE=oauth`)."""
@@ -43,9 +51,9 @@ class McpSettings(EdgeSettings):
     def transport_security(self) -> TransportSecuritySettings:
         """Say which Host and Origin headers are served: loopback, our public names, and those configured."""
         hosts = [*_LOOPBACK_HOSTS, *self._own_hosts(), *self.mcp_allowed_hosts]
-        origins = [*(f"http://{host}" for host in _LOOPBACK_HOSTS), *self.mcp_allowed_origins]
+        loopback = _with_any_port([f"http://{host}" for host in _LOOPBACK_HOSTS])
         return TransportSecuritySettings(
-            allowed_hosts=_with_any_port(hosts), allowed_origins=_with_any_port(origins)
+            allowed_hosts=_with_any_port(hosts), allowed_origins=[*loopback, *self.mcp_allowed_origins]
         )
 
     def _own_hosts(self) -> list[str]:

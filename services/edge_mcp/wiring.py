@@ -12,6 +12,7 @@ from services.common.lifecycle import announce
 from services.common.probes import PROBE_PATHS, Probes
 from services.common.protected_resource import ProtectedResource
 from services.common.resource_page import ResourcePage
+from services.edge_mcp.browsers import pages_of
 from services.edge_mcp.catalog import instructions, make_tools
 from services.edge_mcp.operations import Operations
 from services.edge_mcp.server import ToolServer
@@ -39,7 +40,9 @@ def build_app(settings: McpSettings, backends: Backends, stopping: asyncio.Event
         open_paths=[*PROBE_PATHS, *resource.metadata_paths],
         probes=PROBE_PATHS,
         max_body_bytes=settings.max_body_bytes,
+        body_timeout_s=settings.body_timeout_s,
         resource=resource,
+        cross_origin=pages_of(settings.mcp_allowed_origins),
     )
 
 
@@ -61,7 +64,12 @@ async def serving(settings: McpSettings) -> AsyncIterator[str]:
     Draining tells tools that wait for an operation to answer with what they know.
     """
     stopping = asyncio.Event()
-    server = HttpServer(settings.listen, drain_s=settings.drain_s)
+    server = HttpServer(
+        settings.listen,
+        drain_s=settings.drain_s,
+        idle_s=settings.idle_timeout_s,
+        write_s=settings.write_timeout_s,
+    )
     connected = Backends.connected(SERVICE, settings, more_time_s=settings.mcp_operation_wait_s)
     async with connected as backends, server.serving(build_app(settings, backends, stopping)):
         try:

@@ -38,8 +38,6 @@ def from_http_exception(error: web.HTTPException) -> AppError:
         return method_not_allowed(", ".join(sorted(error.allowed_methods)))
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return body_too_large()
-    if isinstance(error, web.HTTPExpectationFailed):
-        return HttpError(417, "EXPECTATION_FAILED", "Only 100-continue can be expected.")
     return internal()
 
 

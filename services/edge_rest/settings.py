@@ -8,14 +8,8 @@ from services.common.settings import EdgeSettings
 
 
 class RestSettings(EdgeSettings):
-    """Settings of the REST edge. The bounds here are what a slow or greedy client meets."""
+    """Settings of the REST edge. The bounds here are what a greedy client meets."""
 
-    idle_timeout_s: Annotated[float, Field(ge=1, le=3_600)] = 75.0
-    """How long a connection may take to send the head of its next request."""
-    body_timeout_s: Annotated[float, Field(ge=1, le=600)] = 10.0
-    """How long a request body may take to arrive."""
-    write_timeout_s: Annotated[float, Field(ge=1, le=600)] = 30.0
-    """How long a client may leave an answer unread before it is cut off."""
     max_header_bytes: Annotated[int, Field(ge=1_024, le=65_536)] = 16_384
     """Longest request line and longest single header: a credential of 8 KiB fits."""
     max_headers: Annotated[int, Field(ge=16, le=1_000)] = 64

@@ -18,7 +18,7 @@ from services.edge_rest.openapi import openapi_document
 from services.edge_rest.parsing import BodyReader
 from services.edge_rest.resource_page import add_metadata, resource_of
 from services.edge_rest.routes import ROUTES, add_routes, find_route
-from services.edge_rest.server import Runner
+from services.edge_rest.server import runner_of
 from services.edge_rest.settings import RestSettings
 
 SERVICE = "edge_rest"
@@ -62,7 +62,7 @@ async def _close(feeds: Feeds) -> None:
 async def serving(settings: RestSettings) -> AsyncIterator[str]:
     """Serve inside the block, then drain; gives the bound `host:port`."""
     async with Backends.connected(SERVICE, settings) as backends:
-        runner = Runner(build_app(settings, backends), settings)
+        runner = runner_of(build_app(settings, backends), settings)
         await runner.setup()
         try:
             host, port = split_address(settings.listen)

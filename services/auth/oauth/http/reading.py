@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote_plus
 from aiohttp import web
 
 from services.auth.oauth.domain.clients import read_json_object
-from services.auth.oauth.domain.errors import invalid_client, invalid_request
+from services.auth.oauth.domain.errors import OAuthError, invalid_client, invalid_request
 from services.auth.oauth.domain.parameters import Parameters
 from services.auth.oauth.operations.find_client import Credentials
 
@@ -86,12 +86,18 @@ def _parameters(text: str) -> Parameters:
 async def _body(request: web.Request) -> bytes:
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise invalid_request("Send the body as it is.")
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise _too_large()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             return await request.read()
     except web.HTTPRequestEntityTooLarge:
-        raise invalid_request("The body is too large.", status=_TOO_LARGE) from None
+        raise _too_large() from None
     except web.RequestPayloadError:
         raise invalid_request("The body does not follow its own framing.") from None
     except TimeoutError:
         raise invalid_request("The body did not arrive in time.", status=408) from None
+
+
+def _too_large() -> OAuthError:
+    return invalid_request("The body is too large.", status=_TOO_LARGE)

@@ -12,19 +12,23 @@ from services.auth.oauth.domain.errors import OAuthError, invalid_request, unava
 from services.auth.oauth.events import EDGE
 from services.auth.oauth.http.browser_routes import BrowserRoutes
 from services.auth.oauth.http.client_routes import ClientRoutes
-from services.auth.oauth.http.connection import Runner
+from services.auth.oauth.http.connection import refused
 from services.auth.oauth.http.limiting import AddressLimits
 from services.auth.oauth.http.pages import error_page, policy
 from services.auth.oauth.http.reading import MAX_BODY_BYTES
 from services.common.context import Call, entered
+from services.common.cross_origin import CrossOrigin
 from services.common.errors import AppError, Kind
 from services.common.telemetry import get_logger
+from services.common.web_server import Bounds, Runner
 
 WELL_KNOWN: Final = "/.well-known/oauth-authorization-server"
 _ROUTE: Final = web.RequestKey("route", str)
-_KEEP_ALIVE_S: Final = 15.0
+_BOUNDS: Final = Bounds(idle_s=15.0)
 _INTERNAL: Final = 500
 _UNAUTHORIZED: Final = 401
+_UNREAD_BODY: Final = frozenset({408, 413})
+"""What is left of the body is not worth reading, so the connection ends."""
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Pragma": "no-cache",
@@ -37,13 +41,18 @@ _HEADERS: Final = {
 }
 _OPEN: Final = frozenset({"metadata", "jwks", "token", "register", "revoke"})
 """What programs inside a browser may call from anywhere. None of it looks at cookies."""
-_CORS: Final = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, MCP-Protocol-Version",
-    "Access-Control-Expose-Headers": "Retry-After, WWW-Authenticate, X-Request-Id",
-    "Access-Control-Max-Age": "600",
-}
+_ANYWHERE: Final = CrossOrigin(
+    methods=("GET", "POST", "OPTIONS"),
+    accepts=("Authorization", "Content-Type", "MCP-Protocol-Version"),
+    exposes=(
+        "WWW-Authenticate",
+        "Retry-After",
+        "X-RateLimit-Limit",
+        "X-RateLimit-Remaining",
+        "X-RateLimit-Reset",
+        "X-Request-Id",
+    ),
+)
 _PAGES: Final = frozenset({"authorize", "sign-in", "callback", "consent", "account", "sign-out"})
 
 
@@ -51,39 +60,34 @@ def build_app(clients: ClientRoutes, browsers: BrowserRoutes, limits: AddressLim
     """Put the application together. Clients register only where `clients` can do that."""
     app = web.Application(middlewares=[_answered], client_max_size=MAX_BODY_BYTES)
     path = urlsplit(clients.issuer).path
-    get = {
-        "metadata": (f"{path}{WELL_KNOWN}", clients.metadata),
-        "jwks": (f"{path}/oauth/jwks.json", clients.keys),
-        "authorize": (f"{path}/oauth/authorize", browsers.authorize),
-        "callback": (f"{path}/oauth/callback", browsers.callback),
-        "account": (f"{path}/oauth/account", browsers.account),
-    }
-    post = {
-        "authorize": (f"{path}/oauth/authorize", browsers.authorize),
-        "token": (f"{path}/oauth/token", clients.token),
-        "introspect": (f"{path}/oauth/introspect", clients.introspection),
-        "revoke": (f"{path}/oauth/revoke", clients.revocation),
-        "sign-in": (f"{path}/oauth/sign-in", browsers.sign_in),
-        "consent": (f"{path}/oauth/consent", browsers.consent),
-        "account": (f"{path}/oauth/account", browsers.take_back),
-        "sign-out": (f"{path}/oauth/sign-out", browsers.sign_out),
-    }
-    if clients.register is not None:
-        post["register"] = (f"{path}/oauth/register", clients.registration)
-
-    def counted(name: str, handler: Handler) -> Handler:
-        return _named(name, lambda request: limits.guarded(name, request, handler))
-
-    for name, (route, handler) in get.items():
-        app.router.add_get(route, counted(name, handler), allow_head=False)
+    routes: list[tuple[str, str, str, Handler]] = [
+        ("GET", "metadata", f"{path}{WELL_KNOWN}", clients.metadata),
+        ("GET", "jwks", f"{path}/oauth/jwks.json", clients.keys),
+        ("POST", "token", f"{path}/oauth/token", clients.token),
+        ("POST", "introspect", f"{path}/oauth/introspect", clients.introspection),
+        ("POST", "revoke", f"{path}/oauth/revoke", clients.revocation),
+        ("GET", "authorize", f"{path}/oauth/authorize", browsers.authorize),
+        ("POST", "authorize", f"{path}/oauth/authorize", browsers.authorize),
+        ("POST", "sign-in", f"{path}/oauth/sign-in", browsers.sign_in),
+        ("GET", "callback", f"{path}/oauth/callback", browsers.callback),
+        ("POST", "consent", f"{path}/oauth/consent", browsers.consent),
+        ("GET", "account", f"{path}/oauth/account", browsers.account),
+        ("POST", "account", f"{path}/oauth/account", browsers.take_back),
+        ("POST", "sign-out", f"{path}/oauth/sign-out", browsers.sign_out),
+    ]
     if path:
         # RFC 8414 §3.1 puts the well-known part before the path of the issuer.
-        app.router.add_get(f"{WELL_KNOWN}{path}", counted("metadata", clients.metadata), allow_head=False)
-    for name, (route, handler) in post.items():
-        app.router.add_post(route, counted(name, handler))
-    for name, (route, _) in {**get, **post}.items():
+        routes.append(("GET", "metadata", f"{WELL_KNOWN}{path}", clients.metadata))
+    if clients.register is not None:
+        routes.append(("POST", "register", f"{path}/oauth/register", clients.registration))
+
+    def counted(name: str, handler: Handler) -> Handler:
+        return lambda request: limits.guarded(name, request, handler)
+
+    for method, name, route, handler in routes:
+        app.router.add_route(method, route, _named(name, counted(name, handler)))
         if name in _OPEN:
-            app.router.add_options(route, _named(name, _preflight))
+            app.router.add_options(route, _named(name, counted("preflight", _preflight)))
     return app
 
 
@@ -142,6 +146,8 @@ def _refusal(request: web.Request, error: OAuthError) -> web.Response:
             response.headers["WWW-Authenticate"] = 'Basic realm="mailwarden"'
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
+    if error.status in _UNREAD_BODY:
+        response.force_close()
     return response
 
 
@@ -156,21 +162,16 @@ def _of_http(error: web.HTTPException) -> OAuthError:
 
 
 def _cors(request: web.Request) -> dict[str, str]:
-    return _CORS if request.get(_ROUTE) in _OPEN else {}
+    if request.get(_ROUTE) not in _OPEN:
+        return {}
+    return _ANYWHERE.headers(None) | (_ANYWHERE.preflight(None) if request.method == "OPTIONS" else {})
 
 
 class OAuthServer:
     """Listens for browsers and clients."""
 
     def __init__(self, app: web.Application, drain_s: float) -> None:
-        self._runner = Runner(
-            app,
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=drain_s,
-            keepalive_timeout=_KEEP_ALIVE_S,
-            auto_decompress=False,  # compressed bodies are refused, so none can unfold
-        )
+        self._runner = Runner(app, refused, _BOUNDS, drain_s=drain_s)
 
     async def start(self, host: str, port: int) -> int:
         """Listen; gives the port."""
