@@ -68,5 +68,7 @@ def is_origin(text: str) -> bool:
         return False
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == _DEFAULT_PORTS[parts.scheme]:
         return False
+    if "*" in parts.hostname:
+        return False
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return text.isascii() and text == f"{parts.scheme}://{host}" + (f":{port}" if port is not None else "")

@@ -127,7 +127,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.promise("input.size")
+@pytest.mark.promise("input.size", "input.slow")
 @pytest.mark.parametrize("how", ["declared", "chunked", "and goodbye"])
 @pytest.mark.parametrize("door", DOORS)
 async def test_who_sends_too_much_reads_why(
@@ -159,6 +159,7 @@ async def test_who_may_not_even_enter_reads_why(
     assert b"CREDENTIAL_INVALID" in raw
 
 
+@pytest.mark.promise("input.slow")
 @pytest.mark.parametrize("how", ["too much", "for ever"])
 @pytest.mark.parametrize("door", DOORS)
 async def test_who_never_stops_sending_is_cut_off(
@@ -223,7 +224,7 @@ async def test_a_body_that_breaks_its_framing_is_refused(
     assert b"xxxx" not in told.body
 
 
-@pytest.mark.promise("input.size")
+@pytest.mark.promise("input.slow")
 @pytest.mark.parametrize("how", ["silent", "half a head", "half a second head"])
 @pytest.mark.parametrize("door", EDGES)
 async def test_who_does_not_finish_a_head_is_cut_off(
