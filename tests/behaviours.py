@@ -105,6 +105,11 @@ PROMISES: Final = (
     Promise("once.verified", "Only 48 hours of silence make an unsubscribe verified.", ONCE),
     Promise("once.quota", "Calls keep to Google's quota, people before scans.", ONCE),
     Promise("once.audit", "No mailbox changes without an audit event.", ONCE),
+    Promise(
+        "audit.signed",
+        "Who owns the database cannot change, cut, wipe or roll back what was signed without being found.",
+        ONCE,
+    ),
     Promise("quiet.dry-run", "A dry run sends nothing and changes nothing.", QUIET),
     Promise("quiet.unqualified", "What does not qualify is not contacted.", QUIET),
     Promise("quiet.redirects", "A GET is never an unsubscribe and a redirect never a success.", QUIET),

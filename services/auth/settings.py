@@ -46,6 +46,11 @@ class AuthSettings(McpOAuthSettings):
     auth_jwt_algorithms: str = ""
     auth_jwt_leeway_s: Annotated[float, Field(ge=0, le=MAX_LEEWAY_S)] = 30.0
     audit_retention_days: Annotated[int, Field(ge=1, le=365)] = 90
+    audit_key_file: Path | None = None
+    """Signs checkpoints of the audit log. Without it, who owns the schema can rewrite the log unseen."""
+    audit_checkpoint_s: Annotated[float, Field(ge=1, le=3_600)] = 60.0
+    audit_checkpoint_file: Path | None = None
+    """Gets a copy of each checkpoint, and says after a restart which one there must be."""
     passport_key_file: Path
     passport_key_previous_file: Path | None = None
 
@@ -158,6 +163,7 @@ def describe(settings: AuthSettings) -> dict[str, Any]:
         "auth_mode": settings.auth_mode,
         "mcp_auth_mode": settings.mcp_auth_mode,
         "environment_keys": len(settings.agent_api_keys),
+        "audit_checkpoints": settings.audit_key_file is not None,
         "oauth": settings.has_oauth,
         "introspection": settings.has_introspection,
         "sign_in": "oidc" if settings.oidc_issuer else "key",

@@ -17,8 +17,8 @@ _EDGE: Final = (*_COUNTING, "MAX_STREAMS_PER_CREDENTIAL", "OAUTH_ISSUER")
 
 OWNERS: Final[Mapping[str, tuple[str, ...]]] = {
     "auth": (
-        "AUTH_", "AGENT_API_KEY", "MCP_AUTH_MODE", "MCP_OAUTH_", "MCP_RESOURCE_SERVER_URL", "OAUTH_", "OIDC_",
-        "PASSPORT_", *_COUNTING,
+        "AUTH_", "AUDIT_", "AGENT_API_KEY", "MCP_AUTH_MODE", "MCP_OAUTH_", "MCP_RESOURCE_SERVER_URL",
+        "OAUTH_", "OIDC_", "PASSPORT_", *_COUNTING,
     ),
     "mail_core": (
         "GOOGLE_", "GMAIL_", "SCAN_", "TRIAGE_", "LABEL_", "EGRESS_", "MASTER_KEY_", "STRANDS_",

@@ -54,6 +54,11 @@ class DataFolder:
         return self.path / "postgres"
 
     @property
+    def audit_checkpoints(self) -> Path:
+        """Where auth copies the checkpoints of the audit log to, outside of the database."""
+        return self.path / "audit-checkpoints.txt"
+
+    @property
     def system_file(self) -> Path:
         """Where the running system is described for the other commands."""
         return self.path / "system.json"

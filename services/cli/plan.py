@@ -61,6 +61,8 @@ class Plan:
             "LISTEN": f"{HOST}:0",
             "DATABASE_URL": database.app_url,
             "PASSPORT_KEY_FILE": str(self.folder.secrets / "passport.pem"),
+            "AUDIT_KEY_FILE": str(self.folder.secrets / "audit.pem"),
+            "AUDIT_CHECKPOINT_FILE": str(self.folder.audit_checkpoints),
             "OAUTH_LISTEN": f"{HOST}:{self.ports.oauth}",
             "OAUTH_ISSUER": self.issuer,
             "OAUTH_RESOURCES": ",".join(

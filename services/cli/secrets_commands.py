@@ -35,7 +35,7 @@ def add_secrets(commands: Any, data_dir: Path) -> None:
     status.add_argument("--json", action="store_true", help="for programs")
     rotated = _verb(verbs, "rotate", "make a new master key and re-encrypt, or new signing keys", _rotate)
     rotated.add_argument(
-        "--signing", action="store_true", help="the keys that passports and tokens are signed with"
+        "--signing", action="store_true", help="the keys that sign passports, tokens and checkpoints"
     )
     rotated.add_argument(
         "--now", action="store_true", help="with --signing: drop the old keys at once (theft)"
@@ -61,7 +61,7 @@ def add_secrets(commands: Any, data_dir: Path) -> None:
             "--master-key-file", type=Path, help="default: $MASTER_KEY_FILE, else the data folder's"
         )
     for parser in (status, rotated):
-        for name in ("passport", "oauth"):
+        for name in ("passport", "oauth", "audit"):
             parser.add_argument(
                 f"--{name}-key-file",
                 type=Path,
@@ -162,6 +162,7 @@ def _signing_files(options: argparse.Namespace, settings: CliSettings) -> list[S
     named = {
         SigningFile.of_passports: (options.passport_key_file or settings.passport_key_file, "passport.pem"),
         SigningFile.of_access_tokens: (options.oauth_key_file or settings.oauth_key_file, "oauth.pem"),
+        SigningFile.of_checkpoints: (options.audit_key_file or settings.audit_key_file, "audit.pem"),
     }
     files = []
     for make, (path, usual) in named.items():

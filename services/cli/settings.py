@@ -25,6 +25,7 @@ class CliSettings(BaseSettings):
     master_key_file: Path | None = None
     passport_key_file: Path | None = None
     oauth_key_file: Path | None = None
+    audit_key_file: Path | None = None
     doctor_auth_database_url: SecretStr = SecretStr("")
     doctor_mail_database_url: SecretStr = SecretStr("")
     doctor_auth_owner_url: SecretStr = SecretStr("")

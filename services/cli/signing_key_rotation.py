@@ -1,7 +1,7 @@
 """Signing keys of passports and access tokens: new ones, in one write each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -9,14 +9,16 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
     EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
     generate_private_key,
 )
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     load_pem_private_key,
+    load_pem_public_key,
 )
 
 from services.cli.failure import Failure
@@ -31,6 +33,7 @@ from services.common.signing_keys import (
     write_dated_keys,
 )
 
+_IS_PUBLIC: Final = b"BEGIN PUBLIC KEY"
 _CLOCKS_S: Final = 10
 """How far the clocks of replicas may be apart."""
 MAX_TOKEN_LIFE_S: Final = 86_400
@@ -38,12 +41,16 @@ MAX_TOKEN_LIFE_S: Final = 86_400
 
 @dataclass(frozen=True, slots=True)
 class SigningFile:
-    """One file of signing keys. `life_s`: how long after its making a token may still be shown."""
+    """One file of signing keys. `life_s`: how long after its making a token may still be shown.
+
+    `keeps_ended`: what an ended key signed is verified for as long as it is kept, so the key stays.
+    """
 
     purpose: str
     path: Path
     kind: type[Ed25519PrivateKey] | type[EllipticCurvePrivateKey]
     life_s: int
+    keeps_ended: bool = False
 
     @classmethod
     def of_passports(cls, path: Path) -> "SigningFile":
@@ -55,11 +62,16 @@ class SigningFile:
         """The file that auth signs OAuth access tokens with."""
         return cls("access tokens", path, EllipticCurvePrivateKey, MAX_TOKEN_LIFE_S + _CLOCKS_S)
 
+    @classmethod
+    def of_checkpoints(cls, path: Path) -> "SigningFile":
+        """The file that auth signs checkpoints of the audit log with."""
+        return cls("checkpoints", path, Ed25519PrivateKey, _CLOCKS_S, keeps_ended=True)
+
     def keys(self) -> tuple[DatedKey, ...]:
         """Read the keys. Raises Failure when the file holds anything else than keys for its purpose."""
         try:
             keys = read_dated_keys(read_secret(self.path))
-            fit = all(isinstance(load_pem_private_key(key.pem, None), self.kind) for key in keys)
+            fit = all(self._fits(key) for key in keys)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             keys, fit = (), False
         if not keys or not fit:
@@ -76,6 +88,10 @@ class SigningFile:
                 keys: tuple[DatedKey, ...] = (DatedKey(pem, signs_from=now_s - _CLOCKS_S),)
             else:
                 keys = rotated(former, pem, now_s, publish_s=publish_s, life_s=self.life_s)
+            if self.keeps_ended:
+                end = now_s + self.life_s
+                kept = [key for key in former if drop_old or not key.counts(now_s)]
+                keys += tuple(replace(key, until=min(key.until or end, end)) for key in kept)
             replace_secret(self.path, write_dated_keys(keys))
         return thumbprint(private.public_key())
 
@@ -85,12 +101,24 @@ class SigningFile:
         counting = signer_first(keys, now_s)
         told: list[tuple[str, str, DatedKey]] = []
         for place, key in enumerate(keys):
-            private = load_pem_private_key(key.pem, None)
-            if not isinstance(private, Ed25519PrivateKey | EllipticCurvePrivateKey):
-                raise TypeError("keys() lets no other kind through")
             state = "ended" if place not in counting else "signs" if place == counting[0] else "published"
-            told.append((thumbprint(private.public_key()), state, key))
+            told.append((thumbprint(_public(key)), state, key))
         return told
+
+    def _fits(self, key: DatedKey) -> bool:
+        if self.keeps_ended and _IS_PUBLIC in key.pem:
+            return isinstance(_public(key), Ed25519PublicKey)
+        return isinstance(load_pem_private_key(key.pem, None), self.kind)
+
+
+def _public(key: DatedKey) -> Ed25519PublicKey | EllipticCurvePublicKey:
+    if _IS_PUBLIC in key.pem:
+        public = load_pem_public_key(key.pem)
+    else:
+        public = load_pem_private_key(key.pem, None).public_key()
+    if not isinstance(public, Ed25519PublicKey | EllipticCurvePublicKey):
+        raise TypeError("keys() lets no other kind through")
+    return public
 
 
 def _p256() -> EllipticCurvePrivateKey:
@@ -105,7 +133,10 @@ def rotate_signing_keys(
         file.keys()
     for file in files:
         key_id = file.rotate(now_s, publish_s=publish_s, drop_old=drop_old)
-        if drop_old:
+        if file.keeps_ended:
+            when = "now" if drop_old else f"in {publish_s} s"
+            say(f"{file.purpose}: {key_id} signs {when}; what older keys signed until then stays verified")
+        elif drop_old:
             say(f"{file.purpose}: {key_id} signs now; what older keys signed is refused")
         else:
             say(

@@ -77,9 +77,14 @@ class Checkpoint:
         return hashlib.sha256(self.text.encode()).digest()
 
 
+def text_of(note: str) -> str:
+    """Give what is signed in a note, without asking by whom."""
+    return note.partition("\n\n")[0] + "\n"
+
+
 def checkpoint_of(note: str) -> Checkpoint:
     """Read a note without asking who signed it. Raises ValueError."""
-    return Checkpoint.parse(note.partition("\n\n")[0] + "\n")
+    return Checkpoint.parse(text_of(note))
 
 
 def notes_in(content: str) -> Iterator[str]:

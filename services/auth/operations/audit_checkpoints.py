@@ -136,17 +136,17 @@ class ReadCheckpoints:
         """Write the public keys in the form of signed notes."""
         return [str(key.verifier) for key in self.keys.public()] if self.keys is not None else []
 
-    async def all(self, after: int) -> AsyncIterator[str]:
-        """Give all notes behind a number, oldest first."""
+    async def notes(self, after: int, *, newest_only: bool) -> AsyncIterator[str]:
+        """Give the notes behind a number, oldest first."""
+        if newest_only:
+            newest = await self.log.newest()
+            if newest is not None and newest.number > after:
+                yield newest.note
+            return
         while kept := await self.log.notes(after, _BATCH):
             for each in kept:
                 yield each.note
             after = kept[-1].number
-
-    async def newest(self) -> str | None:
-        """Give the last note."""
-        kept = await self.log.newest()
-        return kept.note if kept is not None else None
 
 
 @contextlib.asynccontextmanager
@@ -164,6 +164,8 @@ async def signing(sign: SignCheckpoints, pace: Pace) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(_LAST_S):
                 await sign()
-        except (AppError, TimeoutError) as error:
+        except (AppError, TimeoutError):
             # The next process signs what is left.
-            get_logger().warning("audit_checkpoint_failed", reason=getattr(error, "reason", "TIMEOUT"))
+            get_logger().warning("audit_checkpoint_failed")
+        except Exception:  # noqa: BLE001  whatever it is, it stops no process from stopping
+            get_logger().exception("unexpected", action="audit_checkpoint")

@@ -19,6 +19,7 @@ async def probe(target: Target) -> AsyncIterator[Finding]:
     for what, setting, make in (
         ("passports", "PASSPORT_KEY_FILE", SigningFile.of_passports),
         ("access-tokens", "OAUTH_KEY_FILE", SigningFile.of_access_tokens),
+        ("checkpoints", "AUDIT_KEY_FILE", SigningFile.of_checkpoints),
     ):
         path = target.file("auth", setting)
         if path is None:

@@ -17,7 +17,13 @@ from services.cli.settings import CliSettings
 
 _DATABASES: Final = {"auth": "mailwarden_auth", "mail": "mailwarden_mail"}
 _SERVICE_OF: Final = {"auth": "auth", "mail": "mail_core"}
-KEY_FILE_SETTINGS: Final = ("MASTER_KEY_FILE", "PASSPORT_KEY_FILE", "OAUTH_KEY_FILE", "TLS_KEY_FILE")
+KEY_FILE_SETTINGS: Final = (
+    "MASTER_KEY_FILE",
+    "PASSPORT_KEY_FILE",
+    "OAUTH_KEY_FILE",
+    "AUDIT_KEY_FILE",
+    "TLS_KEY_FILE",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ async def three_rounds(world: AuditWorld) -> Checkpoint:
 # --- what an owner can do
 
 
+@pytest.mark.promise("audit.signed")
 async def test_a_cut_end_is_found_though_the_head_was_moved_back(world: AuditWorld) -> None:
     """By the event that the checkpoint names and that is not there."""
     await three_rounds(world)
@@ -71,6 +72,7 @@ async def test_a_cut_end_is_found_though_the_head_was_moved_back(world: AuditWor
     assert await world.problems() == {A: (9, "REWRITTEN", 4)}
 
 
+@pytest.mark.promise("audit.signed")
 async def test_a_team_that_was_wiped_with_its_head_is_found(world: AuditWorld) -> None:
     """The checkpoints know that there was one; also when it is asked for alone, and after it began anew."""
     await three_rounds(world)
@@ -85,6 +87,7 @@ async def test_a_team_that_was_wiped_with_its_head_is_found(world: AuditWorld) -
     assert await world.problems() == {B: (2, "CUT", 2)}
 
 
+@pytest.mark.promise("audit.signed")
 async def test_a_chain_with_all_hashes_computed_anew_is_found(world: AuditWorld) -> None:
     """It fits together without a flaw, and is another than was signed."""
     await three_rounds(world)
@@ -94,6 +97,7 @@ async def test_a_chain_with_all_hashes_computed_anew_is_found(world: AuditWorld)
     assert (verdicts[A].signed, verdicts[B].signed) == (3, 6)
 
 
+@pytest.mark.promise("audit.signed")
 async def test_an_anchor_that_retention_did_not_set_is_found(world: AuditWorld) -> None:
     """Though it lies where a checkpoint names the chain: that one is not old enough."""
     await three_rounds(world)
@@ -161,6 +165,7 @@ async def test_checkpoints_of_a_key_of_ones_own_prove_nothing(world: AuditWorld,
     assert await world.problems() == {"checkpoints": (1, "KEY_UNKNOWN", 1)}
 
 
+@pytest.mark.promise("audit.signed")
 async def test_a_database_rolled_back_whole_is_found_by_who_saw_more(
     world: AuditWorld, tmp_path: Path
 ) -> None:
