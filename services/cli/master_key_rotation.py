@@ -40,9 +40,15 @@ class MasterKeyRotation:
 
     async def new_key(self, file: Path, now: datetime, wait_s: float) -> Counts:
         """Put a new key in front, wait until every replica seals under it, re-encrypt. Raises Failure."""
-        await self.status(holders_only=True)  # before anything is written: is the system there?
+        # Before anything is written: is the system there?
+        preferred = {holder.key_ids[0] for holder in (await self.status(holders_only=True)).holders}
         with alone_with(file):
             keys = _keys_in(file)
+            if preferred and preferred.isdisjoint(keys.keys):
+                raise Failure(
+                    f"the master key {min(preferred)} is not of {file}: rotate it in the key service that has"
+                    " it, then run `mailwarden secrets reseal`"
+                )
             key_id = now.strftime("k%Y%m%d%H%M%S")
             if key_id in keys.keys:
                 raise Failure("a key was made this very second; try again")
@@ -82,24 +88,37 @@ class MasterKeyRotation:
         return [key.key_id for key in status.keys if not key.value_count and key.key_id not in sealing]
 
     async def retire(self, file: Path, key_id: str) -> None:
-        """Take an old key out of the database's list and of the file. Raises Failure while it is needed."""
+        """Take an old key out of the database's list, and of the file if it is there.
+
+        Raises Failure while it is needed.
+        """
+        if not file.exists():  # noqa: ASYNC240  a command of one person
+            await self._forget(MasterKeys({}), key_id)  # a key service has them all
+            return
         with alone_with(file):
             keys = _keys_in(file)
-            await self._check_unneeded(keys, key_id)
-            known = {key.key_id for key in (await self.status()).keys}
-            if key_id in known:
-                async with self.operator.mail_admin() as mail:
-                    await mail.RetireMasterKey(mail_pb2.RetireMasterKeyRequest(key_id=key_id))
-            if key_id in keys.keys:
-                replace_secret(file, write_master_keys_text(keys.without(key_id)))
+            await self._forget(keys, key_id)
+            left = keys.without(key_id)
+            if left.keys:
+                replace_secret(file, write_master_keys_text(left))
+            else:
+                self.say(
+                    f"{file} holds no other key: take MASTER_KEY_FILE out of the settings, then remove it"
+                )
 
-    async def _check_unneeded(self, keys: MasterKeys, key_id: str) -> None:
+    async def _forget(self, keys: MasterKeys, key_id: str) -> None:
         status = await self.status()
+        self._check_unneeded(status, keys, key_id)
+        if any(key.key_id == key_id for key in status.keys):
+            async with self.operator.mail_admin() as mail:
+                await mail.RetireMasterKey(mail_pb2.RetireMasterKeyRequest(key_id=key_id))
+
+    def _check_unneeded(self, status: mail_pb2.GetMasterKeysResponse, keys: MasterKeys, key_id: str) -> None:
         counts = {key.key_id: key.value_count for key in status.keys}
         if key_id not in {*keys.keys, *counts}:
             raise Failure(f"there is no master key {key_id}")
-        if key_id == keys.current_key_id:
-            raise Failure(f"{key_id} is the newest master key of the file; rotate first")
+        if any(key_id in holder.key_ids[:1] for holder in status.holders):
+            raise Failure(f"{key_id} is the newest master key; rotate first")
         if any(holder.seals_under == key_id for holder in status.holders):
             raise Failure(f"{key_id} still seals: a replica has not got a newer key yet")
         if counts.get(key_id):

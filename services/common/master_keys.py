@@ -44,8 +44,8 @@ class MasterKeys:
         return self.key_ids[0]
 
     def binds_rows(self, key_id: str) -> bool:
-        """Whether the file marks the key so. A key that there is not opens nothing, of whatever form."""
-        return key_id not in self.from_before
+        """Whether the file has the key and marks it so."""
+        return key_id in self.keys and key_id not in self.from_before
 
     def without(self, key_id: str) -> "MasterKeys":
         """Give all others, in their order."""
@@ -98,6 +98,13 @@ class FileMasterKeys:
     def seal_under(self, key_id: str) -> None:
         """Seal under this key from now on."""
         self._agreed = key_id
+
+    async def refresh(self) -> None:
+        """Do nothing: each use looks at the file."""
+
+    def holds(self, key_id: str) -> bool:
+        """Whether the file has this key; one that we do not know may have been written this moment."""
+        return key_id in self._holding(key_id).keys
 
     def binds_rows(self, key_id: str) -> bool:
         """Whether the file marks the key so."""

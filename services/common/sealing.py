@@ -50,6 +50,10 @@ class KeyMissingError(SealError):
         self.key_id = key_id
 
 
+class UnfitMasterKeysError(Exception):
+    """Master keys that cannot serve. The text names key ids and says what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """What a sealed value belongs to: a team, `table.column`, and a row of it. It opens nowhere else."""
@@ -70,10 +74,10 @@ class Place:
 
 
 class KeyWrapper(Protocol):
-    """Master keys by id.
+    """Master keys by id, in a file (`master_keys.py`) or a key management service (`transit_keys.py`).
 
-    A key management service is one class: AWS `Encrypt` and `Decrypt` with the context as encryption context,
-    Google's with it as additional authenticated data, Vault's `transit/encrypt` with it as `associated_data`.
+    A service that cannot be asked raises AppError UNAVAILABLE KEY_SERVICE_DOWN from each call: that a value
+    does not open and that nobody can say are two things.
     """
 
     @property
@@ -108,6 +112,10 @@ class AgreedKeys(KeyWrapper, Protocol):
 
     def seal_under(self, key_id: str) -> None:
         """Seal under this key from now on."""
+        ...
+
+    async def refresh(self) -> None:
+        """Look which keys there are. Raises UnfitMasterKeysError, AppError UNAVAILABLE KEY_SERVICE_DOWN."""
         ...
 
 

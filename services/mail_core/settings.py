@@ -6,14 +6,14 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from services.common.link_safety import LinkPolicy
+from services.common.master_key_ring import MasterKeySettings
 from services.common.settings import DatabaseSettings
 
 
-class Settings(DatabaseSettings):
+class Settings(DatabaseSettings, MasterKeySettings):
     """Settings of the mail core. Names follow the personal agent's where it has them."""
 
     auth_address: str
-    master_key_file: Path
 
     google_api_endpoint: str = ""
     google_token_uri: str = ""

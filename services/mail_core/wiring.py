@@ -22,10 +22,10 @@ from services.common.grpc_server import GrpcServer, Service
 from services.common.identity import PassportVerifier
 from services.common.key_changes import recording_key_changes
 from services.common.link_safety import LinkPolicy
-from services.common.master_keys import FileMasterKeys
+from services.common.master_key_ring import opened_master_keys
 from services.common.passport_keys import PassportKeys
 from services.common.revocations import RevokedSubjects, following_revocations
-from services.common.sealing import Sealer
+from services.common.sealing import AgreedKeys, Sealer, UnfitMasterKeysError
 from services.common.tls import TlsFiles
 from services.mail_core.adapters.audit_outbox import AuditRelay, Outbox
 from services.mail_core.adapters.auth_rights import AuthRights
@@ -36,7 +36,6 @@ from services.mail_core.adapters.operation_changes import PostgresOperationChang
 from services.mail_core.adapters.postgres_master_keys import (
     KeyAgreement,
     PostgresSealedValues,
-    UnfitMasterKeysError,
 )
 from services.mail_core.adapters.postgres_open_operations import PostgresOpenOperations
 from services.mail_core.adapters.postgres_store import PostgresStore
@@ -82,7 +81,7 @@ async def mail_core(settings: Settings) -> AsyncIterator[Built]:
         stack.push_async_callback(auth.close)
         google = await stack.enter_async_context(open_google(_google_config(settings)))
         store = PostgresStore(database, queue)
-        master_keys = _master_keys(settings)
+        master_keys = await stack.enter_async_context(_master_keys(settings))
         agreement = KeyAgreement(database, master_keys)
         await stack.enter_async_context(_agreeing(agreement))
         sealer = Sealer(master_keys)
@@ -130,11 +129,15 @@ async def _auditing(database: Database, auth: Channel) -> AsyncIterator[RefusalN
         await notes.flush(everything=True)
 
 
-def _master_keys(settings: Settings) -> FileMasterKeys:
-    try:
-        return FileMasterKeys(settings.master_key_file)
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"The configuration cannot be used:\n  MASTER_KEY_FILE: {error}") from None
+@contextlib.asynccontextmanager
+async def _master_keys(settings: Settings) -> AsyncIterator[AgreedKeys]:
+    """Open the master keys. Raises SystemExit when their files cannot be used."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            keys = await stack.enter_async_context(opened_master_keys(settings))
+        except (ValueError, OSError) as error:
+            raise SystemExit(f"The configuration cannot be used:\n  master keys: {error}") from None
+        yield keys
 
 
 @contextlib.asynccontextmanager

@@ -1,17 +1,22 @@
 """Secrets: master keys are known to all replicas, everything sealed opens, files are closed to others."""
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Final
 
 from psycopg import AsyncConnection, sql
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from protos.mail.v1 import mail_pb2
 from services.cli.doctor.findings import Finding, Status, judged, skipped
 from services.cli.doctor.isolation import connected
 from services.cli.doctor.target import KEY_FILE_SETTINGS, Target
-from services.common.master_keys import read_master_keys
-from services.common.sealing import SEALED_COLUMNS, Place, Sealer, SealError, is_plain
+from services.common.errors import AppError
+from services.common.master_key_ring import MasterKeySettings, opened_master_keys
+from services.common.sealing import SEALED_COLUMNS, KeyWrapper, Place, Sealer, SealError, is_plain
 
 _OTHERS: Final = 0o077
 _PAGE: Final = 500
@@ -21,11 +26,12 @@ _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 async def probe(target: Target) -> AsyncIterator[Finding]:
     """Ask the core for its keys, open what is sealed, look at files."""
     yield await _keys(target)
-    urls, file = target.databases.get("mail"), target.file("mail_core", "MASTER_KEY_FILE")
-    if urls is None or not urls.app or file is None:
+    urls, settings = target.databases.get("mail"), _key_settings(target)
+    if urls is None or not urls.app or settings is None:
         yield skipped("secrets.sealed", "the mail database or the master keys are not on this machine")
     else:
-        yield await all_open(urls.app, file)
+        async with opened_master_keys(settings) as keys:
+            yield await all_open(urls.app, keys)
     yield closed(_secret_files(target))
 
 
@@ -58,27 +64,59 @@ async def _keys(target: Target) -> Finding:
     return judged(name, waiting, fine, worst=Status.WARN)
 
 
-async def all_open(app_url: str, file: Path) -> Finding:
-    """Open every sealed value with the keys of the file; nothing of it is kept."""
-    sealer, opened, broken, plain = Sealer(read_master_keys(file)), 0, 0, 0
-    async with connected(app_url) as connection:
-        await connection.execute("SELECT set_config('mailwarden.key_upkeep', 'on', true)")
-        for column in SEALED_COLUMNS:
-            async for place, sealed in _values(connection, column):
-                if is_plain(sealed):
-                    plain += 1
-                    continue
-                try:
-                    await sealer.open(sealed, place)
-                    opened += 1
-                except SealError:
-                    broken += 1
+class _Told(MasterKeySettings):
+    """The settings of another process, with nothing of our own environment."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what is passed."""
+        return (init_settings,)
+
+
+def _key_settings(target: Target) -> MasterKeySettings | None:
+    """Give the settings of the core's master keys; None when they are not known here."""
+    known = target.environments.get("mail_core", {})
+    named = {name.lower(): value for name, value in known.items() if name.startswith("MASTER_KEY_") and value}
+    try:
+        return _Told(**{**named, "master_key_file": target.file("mail_core", "MASTER_KEY_FILE")})
+    except ValidationError:
+        return None
+
+
+async def all_open(app_url: str, keys: KeyWrapper) -> Finding:
+    """Open every sealed value with these keys; nothing of it is kept."""
+    sealer, found = Sealer(keys), Counter[str]()
+    try:
+        async with connected(app_url) as connection:
+            await connection.execute("SELECT set_config('mailwarden.key_upkeep', 'on', true)")
+            for column in SEALED_COLUMNS:
+                async for page in _pages(connection, column):
+                    found.update(await asyncio.gather(*(_opened(sealer, *each) for each in page)))
+    except AppError as error:
+        return Finding("secrets.sealed", Status.FAIL, f"nobody can say whether values open: {error.reason}")
+    opened, broken, plain = found["opened"], found["broken"], found["plain"]
     problems = [f"{broken} of {opened + broken} sealed values do not open"] if broken else []
     problems += [f"{plain} values are not sealed yet: run `mailwarden secrets reseal`"] if plain else []
     return judged("secrets.sealed", problems, f"all {opened} sealed values open for their team and place")
 
 
-async def _values(connection: AsyncConnection, column: str) -> AsyncIterator[tuple[Place, bytes]]:
+async def _opened(sealer: Sealer, place: Place, sealed: bytes) -> str:
+    if is_plain(sealed):
+        return "plain"
+    try:
+        await sealer.open(sealed, place)
+    except SealError:
+        return "broken"
+    return "opened"
+
+
+async def _pages(connection: AsyncConnection, column: str) -> AsyncIterator[list[tuple[Place, bytes]]]:
     """Give what a column holds, with the place of each."""
     table, _, name = column.partition(".")
     query = sql.SQL(
@@ -88,8 +126,7 @@ async def _values(connection: AsyncConnection, column: str) -> AsyncIterator[tup
     after = _NOBODY
     while rows := await (await connection.execute(query, (after, _PAGE))).fetchall():
         after = rows[-1][0]
-        for row_id, team_id, sealed in rows:
-            yield Place(team_id, column, row_id), bytes(sealed)
+        yield [(Place(team_id, column, row_id), bytes(sealed)) for row_id, team_id, sealed in rows]
 
 
 def closed(files: Iterable[Path]) -> Finding:

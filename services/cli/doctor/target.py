@@ -19,6 +19,7 @@ _DATABASES: Final = {"auth": "mailwarden_auth", "mail": "mailwarden_mail"}
 _SERVICE_OF: Final = {"auth": "auth", "mail": "mail_core"}
 KEY_FILE_SETTINGS: Final = (
     "MASTER_KEY_FILE",
+    "MASTER_KEY_VAULT_TOKEN_FILE",
     "PASSPORT_KEY_FILE",
     "OAUTH_KEY_FILE",
     "AUDIT_KEY_FILE",

@@ -7,7 +7,7 @@ all live replicas hold. A new key in the file is thereby announced before it is 
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -25,6 +25,7 @@ from services.common.sealing import (
     Place,
     Sealer,
     SealError,
+    UnfitMasterKeysError,
     binds_row,
     key_id_of,
 )
@@ -54,10 +55,6 @@ _COLUMNS: Final = {
 }
 
 
-class UnfitMasterKeysError(Exception):
-    """The key file cannot serve this database. The text names key ids and says what to do."""
-
-
 class KeyAgreement:
     """One replica's part in agreeing on the key that seals."""
 
@@ -76,9 +73,13 @@ class KeyAgreement:
     async def agree(self) -> str:
         """Say what we hold, check that it fits the database, and choose; gives the key that seals.
 
-        Raises UnfitMasterKeysError, AppError UNAVAILABLE DATABASE_DOWN.
+        Raises UnfitMasterKeysError, AppError UNAVAILABLE DATABASE_DOWN, KEY_SERVICE_DOWN.
         """
+        await self._keys.refresh()
         held = self._keys.key_ids
+        async with self._database.transaction(UPKEEP) as connection:
+            canaries = await _canaries(connection)
+        await self._verify({key_id: canaries[key_id] for key_id in held if key_id in canaries})
         async with self._database.transaction(UPKEEP) as connection:
             # Alone: nobody joins between our choice and its record.
             await connection.execute(_LOCK)
@@ -88,7 +89,7 @@ class KeyAgreement:
             if chosen is None:
                 raise UnfitMasterKeysError(
                     f"the running replicas hold none of the master keys {', '.join(held)}: keep a key that"
-                    " they hold in MASTER_KEY_FILE, below the new one"
+                    f" they hold in MASTER_KEY_FILE, below the new one"
                 )
             await self._record(connection, held, chosen)
         self._keys.seal_under(chosen)
@@ -121,9 +122,24 @@ class KeyAgreement:
             mine = master_key_holders.c.replica == self._replica
             await connection.execute(sa.delete(master_key_holders).where(mine))
 
+    async def _verify(self, canaries: Mapping[str, bytes]) -> None:
+        """See that our keys are the right ones. A service is asked for all at once, while no lock is held."""
+        opened = await asyncio.gather(*(self._opens(key_id, canary) for key_id, canary in canaries.items()))
+        if wrong := [key_id for key_id, is_right in zip(canaries, opened, strict=True) if not is_right]:
+            raise UnfitMasterKeysError(
+                f"MASTER_KEY_FILE holds another key under the id {wrong[0]} than the one that the database"
+                " was sealed with, or marks one from before with :v3: put the right line back"
+            )
+
+    async def _opens(self, key_id: str, canary: bytes) -> bool:
+        try:
+            await self._sealer.open(canary, _canary_place(key_id))
+        except SealError:
+            return False
+        return True
+
     async def _check(self, connection: AsyncConnection, held: Sequence[str], *, has_changed: bool) -> None:
-        canaries = {row.key_id: bytes(row.canary) for row in await connection.execute(sa.select(master_keys))}
-        needed = set(canaries)
+        needed = set(await _canaries(connection))
         if has_changed:
             # Whatever is sealed later is sealed under a key that has a canary.
             needed |= await _needed(connection)
@@ -131,14 +147,6 @@ class KeyAgreement:
             raise UnfitMasterKeysError(
                 f"MASTER_KEY_FILE lacks {', '.join(missing)}, which the database needs: put the key back"
             )
-        for key_id, canary in canaries.items():
-            try:
-                await self._sealer.open(canary, _canary_place(key_id))
-            except SealError:
-                raise UnfitMasterKeysError(
-                    f"MASTER_KEY_FILE holds another key under the id {key_id} than the one that the database"
-                    " was sealed with, or marks one from before with :v3: put the right line back"
-                ) from None
 
     async def _others(self, connection: AsyncConnection) -> list[list[str]]:
         await connection.execute(sa.delete(master_key_holders).where(~_is_live()))
@@ -152,12 +160,12 @@ class KeyAgreement:
             .values(replica=self._replica, **said)
             .on_conflict_do_update(index_elements=["replica"], set_=said)
         )
-        canary = await self._sealer.seal(_CANARY, _canary_place(chosen), chosen)
-        await connection.execute(
-            insert(master_keys)
-            .values(key_id=chosen, canary=canary, last_current_at=sa.func.now())
-            .on_conflict_do_update(index_elements=["key_id"], set_={"last_current_at": sa.func.now()})
-        )
+        mine = master_keys.c.key_id == chosen
+        current = sa.update(master_keys).where(mine).values(last_current_at=sa.func.now())
+        if not (await connection.execute(current)).rowcount:
+            canary = await self._sealer.seal(_CANARY, _canary_place(chosen), chosen)
+            fresh = {"key_id": chosen, "canary": canary, "last_current_at": sa.func.now()}
+            await connection.execute(sa.insert(master_keys).values(fresh))
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +244,10 @@ def _around(kept: sa.Column[bytes], head: bytes, after: Position | None) -> list
         return [below, above]
     behind = sa.tuple_(begins, table.c.id) > sa.tuple_(after.head, sa.cast(after.id, sa.Uuid))
     return [below.where(behind), above] if after.head < head else [above.where(behind)]
+
+
+async def _canaries(connection: AsyncConnection) -> dict[str, bytes]:
+    return {row.key_id: bytes(row.canary) for row in await connection.execute(sa.select(master_keys))}
 
 
 def _value(column: str, row: sa.Row) -> SealedValue:

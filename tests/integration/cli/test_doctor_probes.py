@@ -144,10 +144,10 @@ async def test_a_sealed_value_that_does_not_open_fails(mail: MailDatabase, tmp_p
             " VALUES (%s, %s, 'a@example.com', 'active', %s)",
             (row_id, team_id, sealed),
         )
-    found = await secrets.all_open(mail.app_url, file)
+    found = await secrets.all_open(mail.app_url, read_master_keys(file))
     assert (found.status, found.evidence[:18]) == (Status.PASS, "all 1 sealed value")
     await run(mail.admin_url, _mailbox("00" * 100))
-    found = await secrets.all_open(mail.app_url, file)
+    found = await secrets.all_open(mail.app_url, read_master_keys(file))
     assert (found.status, found.evidence) == (Status.FAIL, "1 of 2 sealed values do not open")
 
 
@@ -179,7 +179,7 @@ async def test_unsubscribe_targets_are_opened_too_and_those_in_plain_are_told(
                     " FROM mailboxes",
                     (row_id, value),
                 )
-        return await secrets.all_open(mail.app_url, file)
+        return await secrets.all_open(mail.app_url, read_master_keys(file))
 
     found = await with_targets(target, other, None)
     assert (found.status, found.evidence[:18]) == (Status.PASS, "all 3 sealed value")
