@@ -16,9 +16,10 @@ from typing import Any, Final, Protocol, Self
 from opentelemetry.trace import SpanKind
 
 from services.common.context import Call, entered, request_id_from
-from services.common.errors import AppError, Kind, deadline_exceeded, denied, internal, unauthenticated
+from services.common.errors import AppError, Kind, deadline_exceeded, denied, internal
 from services.common.identity import AUDIENCES, Caller, PassportVerifier
 from services.common.policy import Policy
+from services.common.standing import Standing
 from services.common.telemetry import get_logger, record_duration
 from services.common.tracing import parse_traceparent, span, within
 
@@ -80,7 +81,7 @@ class Dispatcher:
         self, policy: Policy, handler: StreamHandler, request: Any, envelope: Envelope
     ) -> AsyncIterator[Any]:
         """Run a method that answers with a stream."""
-        with _Running(self, policy, envelope) as running, _Standing() as standing:
+        with _Running(self, policy, envelope) as running, Standing() as standing:
             async with standing.within(running.budget_s):
                 call = await running.admit()
                 with entered(call), self._watched(call, standing):
@@ -108,7 +109,7 @@ class Dispatcher:
             raise internal()
         return await self._verifier.verify(metadata.get(PASSPORT_KEY, ""))
 
-    def _watched(self, call: Call, standing: "_Standing") -> AbstractContextManager[None]:
+    def _watched(self, call: Call, standing: Standing) -> AbstractContextManager[None]:
         """Let a stream end with the credential that opened it, also while it has nothing to say."""
         if self._verifier is None or call.caller is None:
             return nullcontext()
@@ -152,34 +153,6 @@ def check_scope(policy: Policy, caller: Caller) -> None:
 def _check_read_only(policy: Policy, caller: Caller) -> None:
     if policy.mutates and caller.restrictions.read_only:
         raise denied("READ_ONLY", "This credential is read-only and the call would change something.")
-
-
-class _Standing:
-    """How long a stream may go on: until its deadline, and no longer than its caller's right."""
-
-    def __init__(self) -> None:
-        self._limit: asyncio.Timeout | None = None
-        self._is_lost = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._is_lost and isinstance(error, TimeoutError):
-            raise unauthenticated("PASSPORT_REVOKED", "The credential was revoked.") from None
-
-    def within(self, budget_s: float | None) -> asyncio.Timeout:
-        """Begin; None is without a deadline."""
-        self._limit = asyncio.timeout(budget_s)
-        return self._limit
-
-    def lose(self) -> None:
-        """End what waits, now: the right to hear more was taken back."""
-        if self._limit is not None and not self._limit.expired():
-            self._is_lost = True
-            self._limit.reschedule(asyncio.get_running_loop().time())
 
 
 class _Running:

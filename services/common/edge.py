@@ -6,7 +6,8 @@
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from services.common.identity import Caller
 from services.common.limits import Verdict, headers_of
 from services.common.limits_edge import EdgeLimiter
 from services.common.passports import MAX_CREDENTIAL_CHARS, Credential, HeldPassport, PassportBroker
+from services.common.standing import Standing
 from services.common.telemetry import get_logger, record_duration
 from services.common.tracing import current_trace, parse_traceparent, span, start_trace, within
 
@@ -46,17 +48,23 @@ class Headers(dict[str, str]):
         return super().get(key.lower(), default)
 
 
+Watched = Callable[[frozenset[str], Callable[[], None]], AbstractContextManager[None]]
+"""Calls back when one of some roots is revoked while a block runs."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Admission:
     """One request at an edge, from its first byte to its last. The rim sets `status` before it ends.
 
-    `is_familiar` says whether the credential was good before; `verdict` is how it stands with its limits.
+    `is_familiar` says whether the credential was good before; `verdict` is how it stands with its limits;
+    `watched` tells when something that the caller's right hangs on is revoked.
     """
 
     call: Call
     route: str
     passport: Callable[[str], Awaitable[HeldPassport]]
     is_familiar: Callable[[], bool]
+    watched: Watched
     limiter: EdgeLimiter
     client_address: str
     caller: Caller | None = None
@@ -91,6 +99,19 @@ class Admission:
         if self.caller is None:
             raise RuntimeError("a stream is opened by a caller")
         self.held.callback(self.limiter.open_stream(self.caller))
+
+    @contextlib.asynccontextmanager
+    async def permitted(self) -> AsyncIterator[None]:
+        """Let what is inside wait for as long as the caller's right stands.
+
+        For what waits here; backends see to what waits for them. Raises AppError UNAUTHENTICATED.
+        """
+        caller = await self.authenticate()
+        with Standing() as standing:
+            async with standing.within(None):
+                with self.watched(caller.roots, standing.lose):
+                    await self.passport(MAIL_CORE)  # asked now, lest it was revoked before we listened
+                    yield
 
     def limit_headers(self) -> dict[str, str]:
         """Headers that say how the caller stands; none when nothing was counted."""
@@ -187,6 +208,7 @@ class Gate:
             route=route,
             passport=passport,
             is_familiar=is_familiar,
+            watched=self._broker.watched,
             limiter=self._limiter,
             client_address=self._addresses.of(peer),
         )

@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
@@ -78,6 +79,10 @@ class PassportBroker:
         """Hear of revocations while the block runs. Without it a passport is kept for its whole life."""
         async with self._follower.following():
             yield
+
+    def watched(self, roots: frozenset[str], lost: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `lost` when one of these roots is revoked while the block runs."""
+        return self._revoked.watched(roots, lost)
 
     async def passport(self, credential: Credential | None, audience: str) -> HeldPassport:
         """Give a passport for one backend. Raises AppError UNAUTHENTICATED, or UNAVAILABLE AUTH_DOWN."""

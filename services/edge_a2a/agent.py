@@ -5,8 +5,8 @@ tasks in this process, while ours live in the core, where every replica finds th
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ from a2a.utils.task import apply_history_length, validate_history_length
 
 from protos.mail.v1.resources_pb2 import Operation
 from services.common.context import current_call
+from services.common.edge import Admission
 from services.common.errors import AppError
 from services.common.tracing import span
 from services.edge_a2a.actions import ACTIONS
@@ -51,10 +52,18 @@ from services.edge_a2a.tasks import (
 from services.edge_a2a.turns import Turn, turn_of
 from services.edge_a2a.undeclared import WithoutPushAndExtendedCard
 
-OWNER: Final = "owner"
-"""Where a binding leaves the verified caller's `Owner` in `ServerCallContext.state`."""
+_OWNER: Final = "owner"
+_PERMITTED: Final = "permitted"
+Permitted = Callable[[], AbstractAsyncContextManager[None]]
 _CANCEL_WAIT_S: Final = 5.0
 _WHAT_TO_SEND: Final = 'Send a data part such as {"action": "check_availability", "start": …, "end": …}.'
+
+
+def state_of(admission: Admission) -> dict[str, Any]:
+    """Give what a binding leaves of an authenticated request in `ServerCallContext.state`."""
+    if admission.caller is None:
+        raise RuntimeError("the agent answers callers that are known")
+    return {_OWNER: Owner.of(admission.caller), _PERMITTED: admission.permitted}
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,13 +237,16 @@ class Agent(WithoutPushAndExtendedCard):
         if is_final(standing.task):
             raise UnsupportedOperationError("The task has ended: there is nothing to subscribe to.")
         yield standing.task
-        async for event in self._later_events(standing, owner):
+        async for event in self._later_events(standing, owner, context.state[_PERMITTED]):
             yield event
 
-    async def _later_events(self, standing: Standing, owner: Owner) -> AsyncGenerator[Event]:
+    async def _later_events(
+        self, standing: Standing, owner: Owner, permitted: Permitted
+    ) -> AsyncGenerator[Event]:
         last = standing.task
         while is_waiting(last):
-            task = await self._store.changed(owner, last)
+            async with permitted():
+                task = await self._store.changed(owner, last)
             if task is None:
                 return
             for event in events_between(last, task):
@@ -270,7 +282,7 @@ def _require_supported(params: SendMessageRequest) -> None:
 
 
 def _owner(context: ServerCallContext) -> Owner:
-    return context.state[OWNER]
+    return context.state[_OWNER]
 
 
 def _request_id() -> str:

@@ -32,9 +32,8 @@ from services.common.errors import AppError, Kind, internal
 from services.common.grpc_status import to_status
 from services.common.protected_resource import ProtectedResource
 from services.common.telemetry import get_logger
-from services.edge_a2a.agent import OWNER, Agent
+from services.edge_a2a.agent import Agent, state_of
 from services.edge_a2a.agent_card import PROTOCOL_VERSION
-from services.edge_a2a.task_store import Owner
 
 SERVICE: Final = a2a_pb2.DESCRIPTOR.services_by_name["A2AService"].full_name
 VERSION_KEY: Final = "a2a-version"
@@ -45,7 +44,7 @@ _UNIMPLEMENTED: Final[Mapping[type[A2AError], str]] = {
     for kind in (PushNotificationNotSupportedError, UnsupportedOperationError, VersionNotSupportedError)
 }
 
-_owner: ContextVar[Owner] = ContextVar("owner")
+_admission: ContextVar[Admission] = ContextVar("admission")
 
 
 class GrpcBinding:
@@ -88,7 +87,7 @@ class GrpcBinding:
 
 class _ContextBuilder(GrpcServerCallContextBuilder):
     def build(self, context: Context) -> ServerCallContext:
-        return ServerCallContext(state={"grpc_context": context, OWNER: _owner.get()})
+        return ServerCallContext(state={"grpc_context": context, **state_of(_admission.get())})
 
 
 class _Metadata(Headers):
@@ -175,7 +174,8 @@ class _Rim(aio.ServerInterceptor):
 async def _enter(metadata: _Metadata, admission: Admission, context: Context) -> None:
     try:
         _require_version(metadata.get(VERSION_KEY, ""))
-        _owner.set(Owner.of(await admission.authenticate()))
+        await admission.authenticate()
+        _admission.set(admission)
     finally:  # a refusal too says how the caller stands
         await context.send_initial_metadata(
             (

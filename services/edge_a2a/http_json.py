@@ -22,11 +22,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from services.common.errors import AppError, Kind
-from services.edge_a2a.agent import OWNER, Agent
+from services.edge_a2a.agent import Agent, state_of
 from services.edge_a2a.agent_card import PROTOCOL_VERSION
 from services.edge_a2a.json_body import MAX_DEPTH, NotJsonError, TooDeepError, read_json
 from services.edge_a2a.task_errors import details_of, error_info, is_http_error
-from services.edge_a2a.task_store import Owner
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 _TYPES: Final = frozenset({"application/json", "application/a2a+json"})
@@ -83,8 +82,8 @@ class HttpJson(RestDispatcher):
 class _ContextBuilder(ServerCallContextBuilder):
     def build(self, request: Request) -> ServerCallContext:
         version = request.headers.get(VERSION_HEADER) or request.query_params.get(VERSION_HEADER) or ""
-        owner = Owner.of(request.state.admission.caller)
-        return ServerCallContext(state={"headers": {VERSION_HEADER: version}, OWNER: owner})
+        state = state_of(request.state.admission)
+        return ServerCallContext(state={"headers": {VERSION_HEADER: version}, **state})
 
 
 def _guarded(endpoint: Endpoint) -> Endpoint:

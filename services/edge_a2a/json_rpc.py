@@ -21,7 +21,7 @@ from services.common.asgi_edge import BodyRefusedError
 from services.common.edge import Admission
 from services.common.errors import AppError, internal
 from services.common.telemetry import get_logger
-from services.edge_a2a.agent import OWNER, Agent
+from services.edge_a2a.agent import Agent, state_of
 from services.edge_a2a.agent_card import PROTOCOL_VERSION
 from services.edge_a2a.compat import PING_METHODS, PONG, answer_loosely, is_loose
 from services.edge_a2a.json_body import MAX_DEPTH, NotJsonError, TooDeepError, read_json
@@ -88,7 +88,7 @@ class JsonRpc(JsonRpcDispatcher):
                 "headers": {VERSION_HEADER: version},
                 "method": method,
                 "request_id": rpc_id,
-                OWNER: owner,
+                **state_of(admission),
             },
             tenant=getattr(message, "tenant", ""),
         )
