@@ -123,6 +123,20 @@ class Revocations(Protocol):
         ...
 
 
+class RevokedRights(Protocol):
+    """Tokens and principals of other issuers that were revoked here, as `token:…` and `principal:…`."""
+
+    async def find(self, team_id: str, subjects: Collection[str]) -> Mapping[str, datetime]:
+        """Give when each of these was revoked that was."""
+        ...
+
+    async def revoke(
+        self, team_id: str, subject: str, at: datetime, until: datetime, event: AuditEvent
+    ) -> None:
+        """Revoke, remember it until then, and write it down."""
+        ...
+
+
 class VerificationKey(Protocol):
     """A key that an issuer signs with, bound to one algorithm."""
 

@@ -8,8 +8,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from protos.auth.v1 import auth_pb2
 from services.auth.domain.api_key import ApiKey
 from services.auth.domain.team import Team
+from services.auth.oauth.domain.blocking import Blocked
 from services.auth.oauth.domain.grants import Grant, HeldClient
 from services.auth.operations.issue_passport import Passport
+from services.auth.operations.revoke_token import RevokedToken
 from services.common.errors import invalid
 from services.common.identity import Caller, Limits, Restrictions
 
@@ -106,6 +108,16 @@ def clients(values: Sequence[HeldClient], is_truncated: bool) -> auth_pb2.ListCl
         ],
         truncated=is_truncated,
     )
+
+
+def blocked(value: Blocked) -> auth_pb2.BlockedClient:
+    """Show what is shut out."""
+    return auth_pb2.BlockedClient(address=value.address, block_time=_timestamp(value.blocked_at))
+
+
+def revoked_token(value: RevokedToken) -> auth_pb2.RevokeTokenResponse:
+    """Show what was revoked."""
+    return auth_pb2.RevokeTokenResponse(resource=value.resource, expire_time=_timestamp(value.until))
 
 
 def restrictions_of(message: auth_pb2.Restrictions) -> Restrictions:

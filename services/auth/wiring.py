@@ -18,6 +18,7 @@ from services.auth.adapters.postgres_revocations import PostgresRevocations
 from services.auth.adapters.postgres_teams import PostgresTeams
 from services.auth.audit_servicer import AuditServicer
 from services.auth.domain.api_key import key_root
+from services.auth.adapters.postgres_rights import PostgresRevokedRights
 from services.auth.domain.revocation import read_cursor
 from services.auth.domain.team import DEFAULT_TEAM_ID
 from services.auth.grants_servicer import GrantOperations
@@ -25,6 +26,7 @@ from services.auth.oauth.adapters.postgres_clients import PostgresClients
 from services.auth.oauth.adapters.postgres_grants import PostgresGrants
 from services.auth.oauth.adapters.postgres_upkeep import PostgresEnded
 from services.auth.oauth.operations.upkeep import RemoveEnded, removing_ended
+from services.auth.oauth.adapters.postgres_blocked import PostgresBlockedClients
 from services.auth.oauth.wiring import OAuth, Parts, oauth_built, oauth_serving
 from services.auth.operations.audit_log import ReadAudit, TakeOverEvents, VerifyAudit
 from services.auth.operations.audit_upkeep import Retention, audit_upkeep
@@ -33,6 +35,7 @@ from services.auth.operations.check_foreign_token import CheckForeignToken
 from services.auth.operations.check_right import CheckRight
 from services.auth.operations.check_token import CheckToken
 from services.auth.operations.create_api_key import CreateApiKey, MakeKey
+from services.auth.operations.block_clients import BlockClient, ListBlockedClients, UnblockClient
 from services.auth.operations.create_key import CreateKey
 from services.auth.operations.govern_grants import ListClients, ListGrants, RevokeClient, RevokeGrant
 from services.auth.operations.govern_teams import CreateTeam, ListTeams, UpdateTeam
@@ -44,7 +47,9 @@ from services.auth.operations.rotate_key import RotateKey
 from services.auth.servicer import AuthAdminServicer, AuthServicer, told_from
 from services.auth.settings import AuthSettings, describe
 from services.auth.team_servicer import KeyOperations, TeamOperations, TeamServicer
+from services.auth.operations.refuse_revoked import RefuseRevoked
 from services.common.audit_notes import RefusalNotes
+from services.auth.operations.revoke_token import RevokeToken
 from services.common.backend_process import Built
 from services.common.background import in_background
 from services.common.configured import configured
@@ -94,6 +99,13 @@ async def built(settings: AuthSettings) -> AsyncIterator[Built]:
             settings,
             stack,
             database=database,
+        rights = PostgresRevokedRights(database, audit)
+        in_use = {"passports": lambda: passport_keys.public[0].id}
+        if audit_keys is not None:
+            sign = _checkpoint_signing(settings, signed.log, audit_keys)
+            signed = replace(signed, seen=lambda: sign.seen)
+            in_use["checkpoints"] = lambda: audit_keys.signing_id
+            await stack.enter_async_context(signing(sign, pace))
             teams=teams,
             audit=audit,
             notes=notes,
@@ -108,11 +120,11 @@ async def built(settings: AuthSettings) -> AsyncIterator[Built]:
         issue = IssuePassport(
             modes=settings.modes,
             check_api_key=check_api_key,
-            check_token=_token_check(settings, environment, teams, stack),
+            check_token=_token_check(settings, environment, teams, rights, stack),
             passport_keys=passport_keys,
             clock=_now,
             check_access_token=oauth.check if oauth is not None else None,
-            check_foreign_token=_foreign_token_check(settings, environment, teams, stack),
+            check_foreign_token=_foreign_token_check(settings, environment, teams, rights, stack),
         )
         verifier = PassportVerifier(SERVICE, passport_keys.find, revoked)
         dispatcher = Dispatcher(SERVICE, verifier, _denials(notes))
@@ -120,6 +132,7 @@ async def built(settings: AuthSettings) -> AsyncIterator[Built]:
             "AuthService": AuthServicer(
                 issue,
                 passport_keys,
+        revoke_token = _revoke_token(settings, teams, rights, grants, oauth)
                 teams,
                 revocations,
                 NoteRefusal(keys, notes),
@@ -128,7 +141,9 @@ async def built(settings: AuthSettings) -> AsyncIterator[Built]:
             "AuditService": AuditServicer(
                 ReadAudit(audit), TakeOverEvents(audit, _now), settings.audit_retention_days
             ),
-            **_team_handlers(keys, teams, audit, _grant_operations(grants, teams, database, audit)),
+            **_team_handlers(
+                keys, teams, audit, _grant_operations(grants, teams, database, audit, revoke_token), signed
+            ),
         }
         services = auth_pb2.DESCRIPTOR.services_by_name
         server = GrpcServer(
@@ -184,19 +199,44 @@ def _denials(notes: RefusalNotes) -> OnDenied:
 
 
 def _grant_operations(
-    grants: PostgresGrants, teams: PostgresTeams, database: Database, audit: PostgresAudit
+    grants: PostgresGrants,
+    teams: PostgresTeams,
+    database: Database,
+    audit: PostgresAudit,
+    revoke_token: RevokeToken,
 ) -> GrantOperations:
     return GrantOperations(
         ListGrants(grants, teams),
         RevokeGrant(grants, teams, _now),
+def _revoke_token(
+    settings: AuthSettings,
+    teams: PostgresTeams,
+    rights: PostgresRevokedRights,
+    grants: PostgresGrants,
+    oauth: OAuth | None,
+) -> RevokeToken:
+    foreign_teams = set[str]()
+    if settings.modes.any_takes_tokens:
+        foreign_teams.add(DEFAULT_TEAM_ID)
+    if settings.has_introspection:
+        foreign_teams.add(settings.mcp_oauth_team_id)
+    read_own = None if oauth is None else oauth.check.read
+    return RevokeToken(teams, rights, grants, read_own, frozenset(foreign_teams), _now)
+
+
         ListClients(grants, teams, _now),
         RevokeClient(grants, PostgresClients(database, audit), teams, _now),
     )
+    blocked = PostgresBlockedClients(database, audit)
 
 
 def _team_handlers(
     keys: PostgresKeys, teams: PostgresTeams, audit: PostgresAudit, of_grants: GrantOperations
 ) -> dict[str, object]:
+        revoke_token,
+        BlockClient(blocked, grants, teams, _now),
+        UnblockClient(blocked),
+        ListBlockedClients(blocked),
     make = MakeKey(_now, secrets.token_bytes)
     of_keys = KeyOperations(ListKeys(keys, teams), RotateKey(teams, make, _now), RevokeKey(teams, _now))
     of_teams = TeamOperations(CreateTeam(teams, _now), UpdateTeam(teams, _now), ListTeams(teams))
@@ -251,13 +291,13 @@ def _token_check(
     if not settings.modes.any_takes_tokens:
         return None
     if not settings.auth_jwt_jwks_url:
-        return CheckToken(environment, settings.token_rules, teams, _now)
+        return CheckToken(environment, settings.token_rules, teams, refuse_revoked, _now)
     # Imported only when used: an HTTP client in every process that fetches nothing would be a waste.
     from services.auth.adapters.jwks_issuer import JwksIssuer
 
     issuer = JwksIssuer(settings.auth_jwt_jwks_url, settings.jwt_algorithms, time.monotonic)
     stack.push_async_callback(issuer.close)
-    return CheckToken(issuer, settings.token_rules, teams, _now)
+    return CheckToken(issuer, settings.token_rules, teams, refuse_revoked, _now)
 
 
 def _foreign_token_check(
@@ -278,10 +318,12 @@ def _foreign_token_check(
         settings.introspection_secret,
     )
     stack.push_async_callback(endpoint.close)
+    rights: PostgresRevokedRights,
     return CheckForeignToken(
         introspect=endpoint,
         rules=replace(settings.introspection_rules, leeway_s=settings.auth_jwt_leeway_s),
         team_id=settings.mcp_oauth_team_id,
+    refuse_revoked = RefuseRevoked(rights, settings.token_rules.leeway_s)
         teams=teams,
         environment=environment,
         own_secrets=environment,
@@ -291,3 +333,5 @@ def _foreign_token_check(
 
 def _now() -> datetime:
     return datetime.now(UTC)
+    rights: PostgresRevokedRights,
+        refuse_revoked=RefuseRevoked(rights, settings.auth_jwt_leeway_s),

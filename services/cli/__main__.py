@@ -10,7 +10,7 @@ from rich.console import Console
 
 from services.cli.doctor_command import add_doctor
 from services.cli.failure import Failure
-from services.cli.grant_commands import add_clients, add_grants
+from services.cli.grant_commands import add_clients, add_grants, add_tokens
 from services.cli.ports import Ports
 from services.cli.secrets_commands import add_secrets
 from services.cli.team_commands import add_keys, add_team
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     add_team(commands, DEFAULT_FOLDER)
     add_grants(commands, DEFAULT_FOLDER)
     add_clients(commands, DEFAULT_FOLDER)
+    add_tokens(commands, DEFAULT_FOLDER)
     _add_mailbox(commands)
     _add_audit(commands)
     _add_certs(commands)

@@ -158,7 +158,10 @@ def credential_of_caller(caller: Caller) -> str:
     """Name what a caller proved themselves with, as in `Caller.roots`."""
     if not caller.key_id:
         return ""
-    return f"key:{caller.key_id}" if caller.credential_kind == "api_key" else f"token:{_tidy(caller.key_id)}"
+    if caller.credential_kind == "api_key":
+        return f"key:{caller.key_id}"
+    token = next((root for root in caller.roots if root.startswith("token:")), "")
+    return token or f"token:{_tidy(caller.key_id)}"
 
 
 def unknown_credential(secret: str) -> str:

@@ -17,6 +17,7 @@ from services.edge_rest.schemas import (
     MeetingIntervalsBody,
     RotateBody,
     ScanBody,
+    TokenBody,
     UnsubscribeBody,
 )
 
@@ -25,6 +26,7 @@ SUBSCRIPTION_ID: Final = "b7d0c1e2-4a3f-4c55-8e1d-2f9a6b3c4d5e"
 KEY_ID: Final = "9c4e1f20-1a2b-4c3d-8e5f-60718293a4b5"
 GRANT_ID: Final = "e5a7c9b1-0d2f-4a61-8c3e-5f7092b4d6e8"
 OPERATION_ID: Final = "0b9f6f6e-52a7-4b8e-bb7e-6a1d6d3f9a10"
+TOKEN_ID: Final = "7d865e959b2466918c9863afca942d0fb89d7c9ac0c99bafc3749504ded97730"  # noqa: S105  a hash
 REQUEST_ID: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
@@ -141,6 +143,7 @@ ANSWERS: Final[Mapping[str, Message]] = {
     "RevokeGrantResponse": auth_pb2.RevokeGrantResponse(grant=_GRANT),
     "ListClientsResponse": auth_pb2.ListClientsResponse(clients=[_CLIENT]),
     "RevokeClientResponse": auth_pb2.RevokeClientResponse(revoked_count=2),
+    "RevokeTokenResponse": auth_pb2.RevokeTokenResponse(resource=f"token:{TOKEN_ID}", expire_time=_at(28, 8)),
     "ListMailboxesResponse": mail_pb2.ListMailboxesResponse(mailboxes=[_MAILBOX]),
     "Mailbox": _MAILBOX,
     "ListSubscriptionsResponse": mail_pb2.ListSubscriptionsResponse(
@@ -176,6 +179,7 @@ ANSWERS: Final[Mapping[str, Message]] = {
 BODIES: Final[Mapping[type, dict[str, Any]]] = {
     KeyBody: {"label": "ci", "scopes": ["mail:scan"], "ttl_minutes": 60},
     ClientBody: {"client_id": "https://agent.example/client.json"},
+    TokenBody: {"token_id": TOKEN_ID},
     MailboxBody: {"label": "agents/newsletters"},
     RotateBody: {"overlap_minutes": 60},
     ScanBody: {"dry_run": True},

@@ -31,6 +31,7 @@ from services.edge_rest.schemas import (
     RotateBody,
     ScanBody,
     SubscriptionsQuery,
+    TokenBody,
     UnsubscribeBody,
 )
 
@@ -131,6 +132,10 @@ class Handlers:
     async def revoke_client(self, request: web.Request) -> web.Response:
         body = await self.bodies.read(request, ClientBody)
         return shown(await self.team.RevokeClient(body.to_proto()))
+
+    async def revoke_token(self, request: web.Request) -> web.Response:
+        body = await self.bodies.read(request, TokenBody)
+        return shown(await self.team.RevokeToken(body.to_proto()))
 
     async def list_mailboxes(self, request: web.Request) -> web.Response:
         query = read_query(request, PageQuery)

@@ -25,6 +25,7 @@ from services.edge_rest.schemas import (
     RotateBody,
     ScanBody,
     SubscriptionsQuery,
+    TokenBody,
     UnsubscribeBody,
 )
 
@@ -129,6 +130,14 @@ ROUTES: Final = (
         tag="team",
         rpc=_TEAM["RevokeClient"],
         body=ClientBody,
+    ),
+    Route(
+        # Not DELETE: a token's text is a secret, and no part of a path.
+        method="POST",
+        path="/v1/team/tokens/revoke",
+        tag="team",
+        rpc=_TEAM["RevokeToken"],
+        body=TokenBody,
     ),
     Route(
         method="GET",

@@ -6,7 +6,7 @@ own 0 or "" is refused here wherever it would be taken for absence.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import (
@@ -184,6 +184,43 @@ class ClientBody(_Shape):
     def to_proto(self) -> auth_pb2.RevokeClientRequest:
         """Say it in auth's words."""
         return auth_pb2.RevokeClientRequest(client_id=self.client_id)
+
+
+class TokenBody(_Shape):
+    """Which token, by exactly one of its text, its id and whom it names."""
+
+    token: Text | None = Field(
+        None, max_length=8_192, description="The token's text. Nothing is kept of it but a hash."
+    )
+    token_id: Text | None = Field(
+        None,
+        max_length=80,
+        description="The token's id, as `credential` of audit events has it behind `token:`.",
+    )
+    principal: Text | None = Field(
+        None,
+        max_length=1_024,
+        description="All that another issuer gave to this principal until now, as `actor` of audit events.",
+    )
+    keep_days: Annotated[Count, _integer(1, 3_660)] | None = Field(
+        None,
+        description="Days to remember it for when its text does not say when it ends. Default 366.",
+    )
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if sum(each is not None for each in (self.token, self.token_id, self.principal)) != 1:
+            raise ValueError("name exactly one of token, token_id and principal")
+        return self
+
+    def to_proto(self) -> auth_pb2.RevokeTokenRequest:
+        """Say it in auth's words."""
+        return auth_pb2.RevokeTokenRequest(
+            token=self.token,
+            token_id=self.token_id,
+            principal=self.principal,
+            keep_days=self.keep_days or 0,
+        )
 
 
 class ScanBody(_Shape):

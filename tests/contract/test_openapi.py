@@ -149,6 +149,7 @@ GOOD = [
     ("delete", "/v1/team/grants/{grant_id}", {}),
     ("get", "/v1/team/clients", {}),
     ("post", "/v1/team/clients/revoke", {"json": {"client_id": CLIENT}}),
+    ("post", "/v1/team/tokens/revoke", {"json": {"token_id": "0" * 32}}),
     ("get", "/v1/audit", {}),
     ("get", "/v1/audit/export", {}),
     ("get", "/v1/mailboxes", {}),

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -85,6 +85,26 @@ class MemoryTeamChange:
 
     async def record(self, event: AuditEvent) -> None:
         self.store.events.append(event)
+
+
+@dataclass(slots=True)
+class MemoryRevokedRights:
+    """Rights of other issuers that were revoked, by team and subject. `told` is what everybody heard of."""
+
+    revoked: dict[tuple[str, str], tuple[datetime, datetime]] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+    events: list[AuditEvent] = field(default_factory=list)
+
+    async def find(self, team_id: str, subjects: Collection[str]) -> Mapping[str, datetime]:
+        known = {subject: self.revoked.get((team_id, subject)) for subject in subjects}
+        return {subject: found[0] for subject, found in known.items() if found is not None}
+
+    async def revoke(
+        self, team_id: str, subject: str, at: datetime, until: datetime, event: AuditEvent
+    ) -> None:
+        self.revoked[team_id, subject] = (at, until)
+        self.told.append(subject)
+        self.events.append(event)
 
 
 @dataclass(slots=True)

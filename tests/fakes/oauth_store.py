@@ -3,12 +3,13 @@
 import asyncio
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from services.auth.domain.paging import Page
+from services.auth.oauth.domain.blocking import Blocked
 from services.auth.oauth.domain.clients import Client
 from services.auth.oauth.domain.grants import Code, Grant, HeldClient, RefreshToken, Session
 from services.auth.oauth.events import replayed
@@ -166,6 +167,10 @@ class MemoryGrants:
         ]
         return sorted(held, key=lambda client: (client.name, client.id))[:limit]
 
+    async def document_clients(self, team_id: str, at: datetime) -> Sequence[str]:
+        held = await self.clients(team_id, at, len(self.grants))
+        return [client.id for client in held if client.id.startswith("https://")]
+
     async def revoke_token(
         self, team_id: str, token_id: str, expires_at: datetime, event: AuditEvent
     ) -> None:
@@ -197,6 +202,31 @@ class MemoryGrants:
     def _end(self, grant: Grant, at: datetime) -> None:
         self.grants[grant.id] = replace(grant, revoked_at=at)
         self.revoked.append(grant.root)
+
+
+@dataclass(slots=True)
+class MemoryBlockedClients:
+    """What is shut out, by address."""
+
+    ledger: Ledger
+    blocked: dict[str, Blocked] = field(default_factory=dict)
+
+    async def has_any(self, addresses: Collection[str]) -> bool:
+        return not self.blocked.keys().isdisjoint(addresses)
+
+    async def list(self) -> Sequence[Blocked]:
+        return [self.blocked[address] for address in sorted(self.blocked)]
+
+    async def add(self, blocked: Blocked, event: AuditEvent) -> None:
+        if blocked.address not in self.blocked:
+            self.ledger.write(event)
+            self.blocked[blocked.address] = blocked
+
+    async def remove(self, address: str, event: AuditEvent) -> bool:
+        if self.blocked.pop(address, None) is None:
+            return False
+        self.ledger.write(event)
+        return True
 
 
 @dataclass(slots=True)

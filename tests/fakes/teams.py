@@ -97,6 +97,12 @@ class FakeTeams:
             raise not_found("CLIENT_NOT_FOUND", "There is no such client.")
         return auth_pb2.RevokeClientResponse(revoked_count=len(self.grants))
 
+    async def revoke_token(
+        self, request: auth_pb2.RevokeTokenRequest, _call: Call
+    ) -> auth_pb2.RevokeTokenResponse:
+        self.requests.append(request)
+        return auth_pb2.RevokeTokenResponse(resource=f"token:{request.token_id}")
+
     def _found(self, key_id: str) -> auth_pb2.ApiKey:
         if key_id not in self.keys:
             raise not_found("KEY_NOT_FOUND", "There is no such key.")

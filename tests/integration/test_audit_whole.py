@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import pytest
 
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from protos.mail.v1 import mail_pb2
+from services.auth.domain.team import DEFAULT_TEAM_ID
 from services.common.grpc_client import Channel
 from services.common.policy import methods_of
 from services.common.tls import TlsFiles
@@ -29,11 +31,13 @@ RECORDED = {
     "AuthAdminService.UpdateTeam": "team.updated",
     "AuthAdminService.RevokeTeamGrant": "grant.revoked",
     "AuthAdminService.RevokeTeamClient": "client.revoked",
+    "AuthAdminService.RevokeTeamToken": "token.revoked",
     "TeamService.CreateKey": "key.created",
     "TeamService.RotateKey": "key.rotated",
     "TeamService.RevokeKey": "key.revoked",
     "TeamService.RevokeGrant": "grant.revoked",
     "TeamService.RevokeClient": "client.revoked",
+    "TeamService.RevokeToken": "token.revoked",
     "MailService.ScanMailbox": "scan.requested",
     "MailService.Unsubscribe": "unsubscribe.requested",
     "MailService.CancelOperation": "operation.cancel_requested",
@@ -45,6 +49,8 @@ SERVICES = ("auth", "mail_core", "edge_rest", "edge_mcp", "edge_a2a")
 OF_NO_TEAM = {
     "MailAdminService.ResealSecrets": "secrets.resealed",
     "MailAdminService.RetireMasterKey": "secrets.key_retired",
+    "AuthAdminService.BlockClient": "client.blocked",
+    "AuthAdminService.UnblockClient": "client.unblocked",
 }
 """The same, of what is recorded in the system's own chain."""
 IS_THE_LOG = {"AuditService.AppendEvents"}
@@ -120,7 +126,9 @@ async def test_every_mutation_leaves_exactly_one_event(caller: Caller) -> None:
     assert {action: gained[action] for action in expected} == dict(expected)
     # Of one team each, made on its own: one event for its making and one for its change.
     verdicts = [each async for each in caller.admin.VerifyAudit(auth_pb2.VerifyAuditRequest(team_id=other))]
-    assert [(each.intact, each.event_count) for each in verdicts] == [(True, 2)]
+    assert [(each.intact, each.event_count) for each in verdicts] == [(True, 0), (True, 2)]
+    assert [each.team_id for each in verdicts] == ["", other]
+    assert verdicts[0].checkpoints.count >= 1
     # The mailbox was connected once, when the system started.
     assert (await caller.counts())["mailbox.imported"] == 1
     everything = [each async for each in caller.admin.VerifyAudit(auth_pb2.VerifyAuditRequest())]
@@ -158,6 +166,9 @@ async def make_all(caller: Caller) -> str:
     await caller.ask("POST", "/v1/team/clients/revoke", {"client_id": grant["client_id"]})
     grant = await allowed(caller)
     await admin.RevokeTeamClient(auth_pb2.RevokeTeamClientRequest(client_id=grant["client_id"]))
+    await caller.ask("POST", "/v1/team/tokens/revoke", {"token_id": uuid.uuid4().hex})
+    named = auth_pb2.RevokeTokenRequest(token_id=uuid.uuid4().hex)
+    await admin.RevokeTeamToken(auth_pb2.RevokeTeamTokenRequest(team_id=DEFAULT_TEAM_ID, token=named))
     await caller.ask("PATCH", "/v1/mailboxes/me", {"label": "agents/all"})
     scan = await caller.ask("POST", "/v1/mailboxes/me/scans", {"dry_run": True})
     await caller.ask("POST", f"/v1/operations/{scan['id']}/cancel")

@@ -147,6 +147,9 @@ ROWS: Mapping[str, Row] = {
     "TeamService.RevokeClient": Row(
         lambda world, **made: auth_pb2.RevokeClientRequest(**made), fresh=_spare_client, **_CLIENT
     ),
+    "TeamService.RevokeToken": Row(
+        lambda world: auth_pb2.RevokeTokenRequest(token_id=uuid.uuid4().hex), narrowed="TOKEN_NOT_FOUND"
+    ),
     "AuditService.ListEvents": Row(lambda world: auth_pb2.ListEventsRequest(page_size=200)),
     "AuditService.ExportEvents": Row(lambda world: auth_pb2.ExportEventsRequest()),
     "AuditService.AppendEvents": Row(
@@ -180,8 +183,24 @@ ROWS: Mapping[str, Row] = {
     "AuthAdminService.RevokeTeamClient": Row(
         lambda world, **made: auth_pb2.RevokeTeamClientRequest(**made), fresh=_spare_team_and_client
     ),
+    "AuthAdminService.RevokeTeamToken": Row(
+        lambda world: auth_pb2.RevokeTeamTokenRequest(
+            team_id=world.team_id, token=auth_pb2.RevokeTokenRequest(token_id=uuid.uuid4().hex)
+        )
+    ),
+    "AuthAdminService.BlockClient": Row(
+        lambda world: auth_pb2.BlockClientRequest(address=f"{uuid.uuid4().hex}.example")
+    ),
+    "AuthAdminService.UnblockClient": Row(
+        lambda world: auth_pb2.UnblockClientRequest(address="never.blocked.example"),
+        done="CLIENT_NOT_BLOCKED",
+    ),
+    "AuthAdminService.ListBlockedClients": Row(lambda world: auth_pb2.ListBlockedClientsRequest()),
     "AuthAdminService.ExportAudit": Row(lambda world: auth_pb2.ExportAuditRequest(team_id=world.team_id)),
     "AuthAdminService.VerifyAudit": Row(lambda world: auth_pb2.VerifyAuditRequest(team_id=world.team_id)),
+    "AuthAdminService.ExportCheckpoints": Row(
+        lambda world: auth_pb2.ExportCheckpointsRequest(newest_only=True)
+    ),
     # --- mail
     "MailService.ListMailboxes": Row(lambda world: mail_pb2.ListMailboxesRequest()),
     "MailService.UpdateMailbox": Row(

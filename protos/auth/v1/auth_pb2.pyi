@@ -533,6 +533,76 @@ class RevokeTeamClientRequest(_message.Message):
     all_teams: bool
     def __init__(self, team_id: _Optional[str] = ..., client_id: _Optional[str] = ..., all_teams: bool = ...) -> None: ...
 
+class RevokeTokenRequest(_message.Message):
+    __slots__ = ("token", "token_id", "principal", "keep_days")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    KEEP_DAYS_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    token_id: str
+    principal: str
+    keep_days: int
+    def __init__(self, token: _Optional[str] = ..., token_id: _Optional[str] = ..., principal: _Optional[str] = ..., keep_days: _Optional[int] = ...) -> None: ...
+
+class RevokeTokenResponse(_message.Message):
+    __slots__ = ("resource", "expire_time")
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    resource: str
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, resource: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class RevokeTeamTokenRequest(_message.Message):
+    __slots__ = ("team_id", "token")
+    TEAM_ID_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    team_id: str
+    token: RevokeTokenRequest
+    def __init__(self, team_id: _Optional[str] = ..., token: _Optional[_Union[RevokeTokenRequest, _Mapping]] = ...) -> None: ...
+
+class BlockedClient(_message.Message):
+    __slots__ = ("address", "block_time")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_TIME_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    block_time: _timestamp_pb2.Timestamp
+    def __init__(self, address: _Optional[str] = ..., block_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class BlockClientRequest(_message.Message):
+    __slots__ = ("address",)
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    def __init__(self, address: _Optional[str] = ...) -> None: ...
+
+class BlockClientResponse(_message.Message):
+    __slots__ = ("client", "revoked_count")
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    client: BlockedClient
+    revoked_count: int
+    def __init__(self, client: _Optional[_Union[BlockedClient, _Mapping]] = ..., revoked_count: _Optional[int] = ...) -> None: ...
+
+class UnblockClientRequest(_message.Message):
+    __slots__ = ("address",)
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    def __init__(self, address: _Optional[str] = ...) -> None: ...
+
+class UnblockClientResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListBlockedClientsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListBlockedClientsResponse(_message.Message):
+    __slots__ = ("clients",)
+    CLIENTS_FIELD_NUMBER: _ClassVar[int]
+    clients: _containers.RepeatedCompositeFieldContainer[BlockedClient]
+    def __init__(self, clients: _Optional[_Iterable[_Union[BlockedClient, _Mapping]]] = ...) -> None: ...
+
 class AuditEvent(_message.Message):
     __slots__ = ("id", "sequence", "event_time", "action", "resource", "actor", "credential", "edge", "request_id", "outcome", "reason", "facts", "hash", "key_hint")
     class FactsEntry(_message.Message):
@@ -653,15 +723,47 @@ class VerifyAuditRequest(_message.Message):
     def __init__(self, team_id: _Optional[str] = ...) -> None: ...
 
 class VerifyAuditResponse(_message.Message):
-    __slots__ = ("event_count", "intact", "team_id", "broken_sequence", "problem")
+    __slots__ = ("event_count", "intact", "team_id", "broken_sequence", "problem", "broken_checkpoint", "signed_sequence", "checkpoints")
     EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
     INTACT_FIELD_NUMBER: _ClassVar[int]
     TEAM_ID_FIELD_NUMBER: _ClassVar[int]
     BROKEN_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    BROKEN_CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    SIGNED_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
     event_count: int
     intact: bool
     team_id: str
     broken_sequence: int
     problem: str
-    def __init__(self, event_count: _Optional[int] = ..., intact: bool = ..., team_id: _Optional[str] = ..., broken_sequence: _Optional[int] = ..., problem: _Optional[str] = ...) -> None: ...
+    broken_checkpoint: int
+    signed_sequence: int
+    checkpoints: CheckpointsState
+    def __init__(self, event_count: _Optional[int] = ..., intact: bool = ..., team_id: _Optional[str] = ..., broken_sequence: _Optional[int] = ..., problem: _Optional[str] = ..., broken_checkpoint: _Optional[int] = ..., signed_sequence: _Optional[int] = ..., checkpoints: _Optional[_Union[CheckpointsState, _Mapping]] = ...) -> None: ...
+
+class CheckpointsState(_message.Message):
+    __slots__ = ("count", "newest_number", "newest_time")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_TIME_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    newest_number: int
+    newest_time: _timestamp_pb2.Timestamp
+    def __init__(self, count: _Optional[int] = ..., newest_number: _Optional[int] = ..., newest_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ExportCheckpointsRequest(_message.Message):
+    __slots__ = ("after_number", "newest_only")
+    AFTER_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_ONLY_FIELD_NUMBER: _ClassVar[int]
+    after_number: int
+    newest_only: bool
+    def __init__(self, after_number: _Optional[int] = ..., newest_only: bool = ...) -> None: ...
+
+class ExportCheckpointsResponse(_message.Message):
+    __slots__ = ("note", "verifier_keys")
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    VERIFIER_KEYS_FIELD_NUMBER: _ClassVar[int]
+    note: str
+    verifier_keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, note: _Optional[str] = ..., verifier_keys: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -351,6 +351,11 @@ class TeamServiceStub(object):
                 request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeClientRequest.SerializeToString,
                 response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeClientResponse.FromString,
                 _registered_method=True)
+        self.RevokeToken = channel.unary_unary(
+                '/mailwarden.auth.v1.TeamService/RevokeToken',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTokenRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTokenResponse.FromString,
+                _registered_method=True)
 
 
 class TeamServiceServicer(object):
@@ -448,6 +453,18 @@ class TeamServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevokeToken(self, request, context):
+        """Revokes one access token of our own or token of another issuer (with `principal` all that it was issued
+        until now), and everything derived from it, everywhere, within a second. Tokens of other issuers act for
+        the team that the operator chose; no other team has any.
+
+        Errors: INVALID_ARGUMENT TOKEN_UNNAMED, TOKEN_ID_INVALID, PRINCIPAL_INVALID, KEEP_DAYS_OUT_OF_RANGE;
+        NOT_FOUND TOKEN_NOT_FOUND (a token that acts for no team of the caller's, or none at all).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TeamServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -495,6 +512,11 @@ def add_TeamServiceServicer_to_server(servicer, server):
                     servicer.RevokeClient,
                     request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeClientRequest.FromString,
                     response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeClientResponse.SerializeToString,
+            ),
+            'RevokeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeToken,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTokenRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTokenResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -751,6 +773,33 @@ class TeamService(object):
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def RevokeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.TeamService/RevokeToken',
+            protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTokenRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class AuditServiceStub(object):
     """What happened, for the team that it happened to.
@@ -995,6 +1044,26 @@ class AuthAdminServiceStub(object):
                 request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTeamClientRequest.SerializeToString,
                 response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeClientResponse.FromString,
                 _registered_method=True)
+        self.RevokeTeamToken = channel.unary_unary(
+                '/mailwarden.auth.v1.AuthAdminService/RevokeTeamToken',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTeamTokenRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTokenResponse.FromString,
+                _registered_method=True)
+        self.BlockClient = channel.unary_unary(
+                '/mailwarden.auth.v1.AuthAdminService/BlockClient',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.BlockClientRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.BlockClientResponse.FromString,
+                _registered_method=True)
+        self.UnblockClient = channel.unary_unary(
+                '/mailwarden.auth.v1.AuthAdminService/UnblockClient',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.UnblockClientRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.UnblockClientResponse.FromString,
+                _registered_method=True)
+        self.ListBlockedClients = channel.unary_unary(
+                '/mailwarden.auth.v1.AuthAdminService/ListBlockedClients',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListBlockedClientsRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListBlockedClientsResponse.FromString,
+                _registered_method=True)
         self.ExportAudit = channel.unary_stream(
                 '/mailwarden.auth.v1.AuthAdminService/ExportAudit',
                 request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ExportAuditRequest.SerializeToString,
@@ -1004,6 +1073,11 @@ class AuthAdminServiceStub(object):
                 '/mailwarden.auth.v1.AuthAdminService/VerifyAudit',
                 request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.VerifyAuditRequest.SerializeToString,
                 response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.VerifyAuditResponse.FromString,
+                _registered_method=True)
+        self.ExportCheckpoints = channel.unary_stream(
+                '/mailwarden.auth.v1.AuthAdminService/ExportCheckpoints',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ExportCheckpointsRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ExportCheckpointsResponse.FromString,
                 _registered_method=True)
 
 
@@ -1122,6 +1196,46 @@ class AuthAdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevokeTeamToken(self, request, context):
+        """Revokes any token, as `TeamService.RevokeToken`; of another issuer, for every team that it can act for
+        unless one is named.
+
+        Errors: NOT_FOUND TEAM_NOT_FOUND; INVALID_ARGUMENT TEAM_ID_INVALID (by the id of a token of our own, whose
+        team must be named); and as `TeamService.RevokeToken`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BlockClient(self, request, context):
+        """Shuts an OAuth client out that is known by the address of its document, or all clients of a host and of
+        the hosts below it: no consent, no token, no refresh. What any team had allowed to it ends, everywhere,
+        within a second. Blocking what is blocked ends what was allowed since.
+
+        Errors: INVALID_ARGUMENT CLIENT_ADDRESS_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnblockClient(self, request, context):
+        """Lets a client or host in again. People have to allow it what they want it to do anew.
+
+        Errors: INVALID_ARGUMENT CLIENT_ADDRESS_INVALID; NOT_FOUND CLIENT_NOT_BLOCKED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBlockedClients(self, request, context):
+        """Lists the clients and hosts that are shut out, by name.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExportAudit(self, request, context):
         """Streams a team's events, oldest first, as `AuditService.ExportEvents`; without a team those that belong to
         none: unknown credentials, upkeep, how services were configured.
@@ -1134,9 +1248,16 @@ class AuthAdminServiceServicer(object):
 
     def VerifyAudit(self, request, context):
         """Recomputes audit chains, one after the other, and says of each whether it holds, as soon as it is known:
-        a long log takes minutes.
+        a long log takes minutes. The first answer is about the signed checkpoints, against which chains are held.
 
         Errors: NOT_FOUND TEAM_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportCheckpoints(self, request, context):
+        """Streams the signed checkpoints of the audit log, oldest first, for whoever keeps copies of them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1205,6 +1326,26 @@ def add_AuthAdminServiceServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTeamClientRequest.FromString,
                     response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeClientResponse.SerializeToString,
             ),
+            'RevokeTeamToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeTeamToken,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTeamTokenRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTokenResponse.SerializeToString,
+            ),
+            'BlockClient': grpc.unary_unary_rpc_method_handler(
+                    servicer.BlockClient,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.BlockClientRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.BlockClientResponse.SerializeToString,
+            ),
+            'UnblockClient': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnblockClient,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.UnblockClientRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.UnblockClientResponse.SerializeToString,
+            ),
+            'ListBlockedClients': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBlockedClients,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListBlockedClientsRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ListBlockedClientsResponse.SerializeToString,
+            ),
             'ExportAudit': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportAudit,
                     request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ExportAuditRequest.FromString,
@@ -1214,6 +1355,11 @@ def add_AuthAdminServiceServicer_to_server(servicer, server):
                     servicer.VerifyAudit,
                     request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.VerifyAuditRequest.FromString,
                     response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.VerifyAuditResponse.SerializeToString,
+            ),
+            'ExportCheckpoints': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportCheckpoints,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.ExportCheckpointsRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.ExportCheckpointsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1552,6 +1698,114 @@ class AuthAdminService(object):
             _registered_method=True)
 
     @staticmethod
+    def RevokeTeamToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthAdminService/RevokeTeamToken',
+            protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTeamTokenRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BlockClient(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthAdminService/BlockClient',
+            protos_dot_auth_dot_v1_dot_auth__pb2.BlockClientRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.BlockClientResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnblockClient(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthAdminService/UnblockClient',
+            protos_dot_auth_dot_v1_dot_auth__pb2.UnblockClientRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.UnblockClientResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBlockedClients(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthAdminService/ListBlockedClients',
+            protos_dot_auth_dot_v1_dot_auth__pb2.ListBlockedClientsRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.ListBlockedClientsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ExportAudit(request,
             target,
             options=(),
@@ -1595,6 +1849,33 @@ class AuthAdminService(object):
             '/mailwarden.auth.v1.AuthAdminService/VerifyAudit',
             protos_dot_auth_dot_v1_dot_auth__pb2.VerifyAuditRequest.SerializeToString,
             protos_dot_auth_dot_v1_dot_auth__pb2.VerifyAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mailwarden.auth.v1.AuthAdminService/ExportCheckpoints',
+            protos_dot_auth_dot_v1_dot_auth__pb2.ExportCheckpointsRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.ExportCheckpointsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,7 +20,7 @@ from services.auth.domain.scopes import ALL_SCOPES, TEAM_ADMIN
 _MAX_NAME_CHARS: Final = 255
 _MAX_TIME_S: Final = float(2**53)
 _TEXTS: Final = ("iss", "sub", "scope", "token_type")
-_TIMES: Final = ("exp", "nbf")
+_TIMES: Final = ("exp", "nbf", "iat")
 _SCOPES: Final = ALL_SCOPES - {TEAM_ADMIN}
 """A token must not make credentials, whoever issued it."""
 
@@ -40,11 +40,12 @@ class IntrospectionRules:
 
 @dataclass(frozen=True, slots=True)
 class Introspected:
-    """Whom a token names. `expires_at` is unix time in seconds; None when the issuer set no end."""
+    """Whom a token names. Times are unix time in seconds; None when the issuer set none, or does not say."""
 
     principal: str
     scopes: frozenset[str]
     expires_at: float | None
+    issued_at: float | None = None
 
 
 def accept_answer(answer: Mapping[str, Any], rules: IntrospectionRules, now_s: float) -> Introspected:
@@ -67,7 +68,8 @@ def accept_answer(answer: Mapping[str, Any], rules: IntrospectionRules, now_s: f
     _check_type(answer)
     principal = f"{rules.issuer}#{_subject(answer)}"
     expires_at = _end(answer, rules.leeway_s, now_s)
-    return Introspected(principal, frozenset(answer.get("scope", "").split()) & _SCOPES, expires_at)
+    scopes = frozenset(answer.get("scope", "").split()) & _SCOPES
+    return Introspected(principal, scopes, expires_at, answer.get("iat"))
 
 
 def _check_shape(answer: Mapping[str, Any]) -> None:

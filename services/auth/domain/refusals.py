@@ -40,6 +40,11 @@ def token_expired() -> AppError:
     return unauthenticated("TOKEN_EXPIRED", "The token has expired.")
 
 
+def token_revoked() -> AppError:
+    """A genuine token that was taken back, or whose roots do not all stand any more."""
+    return unauthenticated("TOKEN_REVOKED", "The token was revoked.")
+
+
 def token_not_yet_valid() -> AppError:
     """A genuine token before its `nbf`, or issued in the future."""
     return unauthenticated("TOKEN_NOT_YET_VALID", "The token is not valid yet.")

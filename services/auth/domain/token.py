@@ -49,11 +49,12 @@ class TokenRules:
 
 @dataclass(frozen=True, slots=True)
 class TokenSubject:
-    """Whom a verified token names. `expires_at` is unix time in seconds."""
+    """Whom a verified token names. Times are unix time in seconds; `issued_at` is None when not said."""
 
     principal: str
     scopes: frozenset[str]
     expires_at: float
+    issued_at: float | None = None
 
 
 def parse_token(text: str) -> SignedToken:
@@ -84,13 +85,14 @@ def accept_claims(payload: bytes, rules: TokenRules, now_s: float) -> TokenSubje
     expires_at = _time(claims, "exp")
     if expires_at is None:
         raise credential_invalid()
-    starts = [_time(claims, "nbf"), _time(claims, "iat")]
+    issued_at = _time(claims, "iat")
+    starts = [_time(claims, "nbf"), issued_at]
     if expires_at + rules.leeway_s <= now_s:
         raise token_expired()
     if any(start is not None and start > now_s + rules.leeway_s for start in starts):
         raise token_not_yet_valid()
     end = expires_at if expires_at > now_s else expires_at + rules.leeway_s
-    return TokenSubject(f"{rules.issuer or 'jwt'}#{subject}", granted_scopes(claims), end)
+    return TokenSubject(f"{rules.issuer or 'jwt'}#{subject}", granted_scopes(claims), end, issued_at)
 
 
 def _check_type(header: Mapping[str, Any]) -> None:

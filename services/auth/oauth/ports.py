@@ -1,11 +1,12 @@
 """What the authorization server wants from the world outside of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from services.auth.domain.paging import Page
+from services.auth.oauth.domain.blocking import Blocked
 from services.auth.oauth.domain.clients import Client
 from services.auth.oauth.domain.grants import Code, Grant, HeldClient, Person, RefreshToken, Session
 from services.common.audit import AuditEvent
@@ -54,6 +55,26 @@ class Clients(Protocol):
 
     async def remove(self, client_id: str, event: AuditEvent) -> bool:
         """Forget a client that registered and write that down; False when there is none."""
+        ...
+
+
+class BlockedClients(Protocol):
+    """Addresses of client documents, and hosts, that the operator shut out."""
+
+    async def has_any(self, addresses: Collection[str]) -> bool:
+        """Whether one of these is blocked."""
+        ...
+
+    async def list(self) -> Sequence[Blocked]:
+        """Give all, by address."""
+        ...
+
+    async def add(self, blocked: Blocked, event: AuditEvent) -> None:
+        """Block, and write that down; nothing when it is blocked already."""
+        ...
+
+    async def remove(self, address: str, event: AuditEvent) -> bool:
+        """Let in again, and write that down; False when it is not blocked."""
         ...
 
 
@@ -170,6 +191,10 @@ class Grants(Protocol):
 
     async def clients(self, team_id: str, at: datetime, limit: int) -> Sequence[HeldClient]:
         """Give the clients that hold grants of a team which stand, by name."""
+        ...
+
+    async def document_clients(self, team_id: str, at: datetime) -> Sequence[str]:
+        """Give the ids of clients known by a document that hold grants of a team which stand."""
         ...
 
     async def revoke_token(

@@ -16,6 +16,7 @@ from services.auth.oauth.adapters.client_documents import HttpClientDocuments
 from services.auth.oauth.adapters.file_token_keys import FileTokenKeys, UnusableTokenKeyError
 from services.auth.oauth.adapters.key_holders import KeyHolders
 from services.auth.oauth.adapters.oidc import ClosableKeys, OidcProvider, OidcRules, may_still
+from services.auth.oauth.adapters.postgres_blocked import PostgresBlockedClients
 from services.auth.oauth.adapters.postgres_clients import PostgresClients
 from services.auth.oauth.adapters.postgres_grants import PostgresGrants
 from services.auth.oauth.adapters.postgres_sessions import PostgresSessions
@@ -85,7 +86,8 @@ async def oauth_built(settings: OAuthSettings, parts: Parts) -> AsyncIterator[OA
         keys = KeyHolders(parts.check_api_key, parts.database, parts.teams, parts.environment_ids, _now)
         grants, clients = parts.grants, PostgresClients(parts.database, parts.audit)
         sessions = PostgresSessions(parts.database, parts.audit)
-        find_client = FindClient(clients, HttpClientDocuments(settings.link_policy))
+        blocked = PostgresBlockedClients(parts.database, parts.audit)
+        find_client = FindClient(clients, HttpClientDocuments(settings.link_policy), blocked)
         resources, issuer = Resources(settings.resources), settings.oauth_issuer
         backing = CheckBacking(keys, parts.teams, lambda grant: may_still(grant, rules))
         check = CheckAccessToken(issuer, token_keys, grants, keys, backing, _now)
@@ -115,7 +117,9 @@ async def oauth_built(settings: OAuthSettings, parts: Parts) -> AsyncIterator[OA
         )
         browser_routes = BrowserRoutes(
             read_request=ReadRequest(find_client, resources, issuer),
-            give_consent=GiveConsent(grants, keys, parts.teams, _now, secrets.token_bytes, issuer),
+            give_consent=GiveConsent(
+                find_client, grants, keys, parts.teams, _now, secrets.token_bytes, issuer
+            ),
             sign_ins=SignIns(
                 with_key=SignInWithKey(keys, events, begin),
                 begin=begin,

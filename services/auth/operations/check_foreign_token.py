@@ -1,15 +1,16 @@
 """Finds out from another issuer whether a token of its counts, and whom it names (RFC 7662)."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from services.auth.domain.api_key import hash_of
+from services.auth.domain.foreign_rights import ForeignRight
 from services.auth.domain.introspected import IntrospectionRules, UnreadableAnswerError, accept_answer
 from services.auth.domain.passport import Authenticated
 from services.auth.domain.refusals import credential_invalid, issuer_down, kind_refused
 from services.auth.domain.token import parse_token
 from services.auth.oauth.domain.grants import CLIENT_SECRET_PREFIX, CODE_PREFIX, REFRESH_PREFIX
+from services.auth.operations.refuse_revoked import RefuseRevoked
 from services.auth.ports import Clock, IssuerKeys, OperatorKeys, Teams
 from services.common.errors import AppError
 from services.common.identity import Caller, team_root
@@ -39,6 +40,7 @@ class CheckForeignToken:
     rules: IntrospectionRules
     team_id: str
     teams: Teams
+    refuse_revoked: RefuseRevoked
     environment: OperatorKeys
     own_secrets: IssuerKeys | None
     clock: Clock
@@ -47,7 +49,8 @@ class CheckForeignToken:
         """Say whom a token names.
 
         Raises AppError UNAUTHENTICATED CREDENTIAL_INVALID, CREDENTIAL_KIND_REFUSED, TOKEN_AUDIENCE_REFUSED,
-        TOKEN_EXPIRED, TOKEN_NOT_YET_VALID, TOKEN_TYPE_REFUSED, TEAM_DISABLED; UNAVAILABLE ISSUER_DOWN.
+        TOKEN_EXPIRED, TOKEN_NOT_YET_VALID, TOKEN_REVOKED, TOKEN_TYPE_REFUSED, TEAM_DISABLED;
+        UNAVAILABLE ISSUER_DOWN.
         """
         await self._keep_ours_here(text)
         answer = await self.introspect(text)
@@ -58,15 +61,16 @@ class CheckForeignToken:
             raise issuer_down() from None
         team = await self.teams.get(self.team_id)
         team.check()
-        digest = hashlib.sha256(text.encode()).hexdigest()
+        right = ForeignRight.of(text, found.principal, found.issued_at)
+        await self.refuse_revoked(team.id, right)
         caller = Caller(
             team_id=team.id,
             team_name=team.name,
             principal=found.principal,
-            key_id=digest[:16],
+            key_id=right.token_root.removeprefix("token:")[:16],
             credential_kind="access_token",
             scopes=found.scopes,
-            roots=frozenset({team_root(team.id), f"token:{digest}"}),
+            roots=frozenset({team_root(team.id), *right.roots}),
             limits=team.limits,
         )
         return Authenticated(caller, found.expires_at)

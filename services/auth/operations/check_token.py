@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from services.auth.domain.api_key import key_root
+from services.auth.domain.foreign_rights import ForeignRight
 from services.auth.domain.passport import Authenticated
 from services.auth.domain.refusals import credential_invalid
 from services.auth.domain.team import DEFAULT_TEAM_ID
 from services.auth.domain.token import SignedToken, TokenRules, accept_claims, parse_token
+from services.auth.operations.refuse_revoked import RefuseRevoked
 from services.auth.ports import Clock, IssuerKeys, Teams, VerificationKey
 from services.common.identity import Caller, team_root
 
@@ -18,19 +20,22 @@ class CheckToken:
     issuer_keys: IssuerKeys
     rules: TokenRules
     teams: Teams
+    refuse_revoked: RefuseRevoked
     clock: Clock
 
     async def __call__(self, text: str) -> Authenticated:
         """Say whom the token names.
 
         Raises AppError UNAUTHENTICATED CREDENTIAL_INVALID, TOKEN_EXPIRED, TOKEN_NOT_YET_VALID,
-        TOKEN_TYPE_REFUSED, TEAM_DISABLED; UNAVAILABLE ISSUER_DOWN.
+        TOKEN_REVOKED, TOKEN_TYPE_REFUSED, TEAM_DISABLED; UNAVAILABLE ISSUER_DOWN.
         """
         token = parse_token(text)
         key = await self._signer(token)
         subject = accept_claims(token.payload, self.rules, self.clock().timestamp())
         team = await self.teams.get(DEFAULT_TEAM_ID)
         team.check()
+        right = ForeignRight.of(text, subject.principal, subject.issued_at)
+        await self.refuse_revoked(team.id, right)
         caller = Caller(
             team_id=team.id,
             team_name=team.name,
@@ -38,7 +43,7 @@ class CheckToken:
             key_id=key.id,
             credential_kind="jwt",
             scopes=subject.scopes,
-            roots=frozenset({team_root(team.id), key_root(key.id)}),
+            roots=frozenset({team_root(team.id), key_root(key.id), *right.roots}),
             limits=team.limits,
         )
         return Authenticated(caller, subject.expires_at)

@@ -1,11 +1,12 @@
 """What a team, or an operator for it, does with what its people allowed to OAuth clients."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from services.auth.domain.ids import as_uuid
 from services.auth.domain.paging import MAX_PAGE_SIZE, Page, Position, page_of, token_after
+from services.auth.domain.team import Team
 from services.auth.oauth.domain.clients import is_registered_id
 from services.auth.oauth.domain.grants import Grant, HeldClient
 from services.auth.oauth.events import client_resource
@@ -113,14 +114,7 @@ class RevokeClient:
         gone = audit_event("client.removed", resource=client_resource(client_id))
         # First, so that nobody can be asked to allow it something while the teams are gone through.
         was_known = is_registered_id(client_id) and await self.clients.remove(client_id, gone)
-        counts, after = [], None
-        while True:
-            teams = await self.teams.list(Page(MAX_PAGE_SIZE, after))
-            counts += [await self._of_team(team.id, client_id) for team in teams[:MAX_PAGE_SIZE]]
-            last = teams[MAX_PAGE_SIZE - 1] if len(teams) > MAX_PAGE_SIZE else None
-            if last is None or last.created_at is None:
-                break
-            after = Position(last.created_at, last.id)
+        counts = [await self._of_team(team.id, client_id) async for team in every_team(self.teams)]
         if not was_known and all(count is None for count in counts):
             raise client_not_found()
         return sum(count or 0 for count in counts)
@@ -128,12 +122,31 @@ class RevokeClient:
     async def _of_team(self, team_id: str, client_id: str) -> int | None:
         if not client_id.isprintable():
             return None  # no client is called so, and PostgreSQL takes no NUL
-
-        def event(count: int) -> AuditEvent:
-            resource = client_resource(client_id)
-            return audit_event("client.revoked", team_id=team_id, resource=resource, count=count)
-
+        event = client_revoked(team_id, client_id)
         return await self.grants.revoke_client(team_id, client_id, self.clock(), event)
+
+
+async def every_team(teams: Teams) -> AsyncIterator[Team]:
+    """Go through all teams, oldest first, page by page."""
+    after = None
+    while True:
+        found = await teams.list(Page(MAX_PAGE_SIZE, after))
+        for team in found[:MAX_PAGE_SIZE]:
+            yield team
+        last = found[MAX_PAGE_SIZE - 1] if len(found) > MAX_PAGE_SIZE else None
+        if last is None or last.created_at is None:
+            return
+        after = Position(last.created_at, last.id)
+
+
+def client_revoked(team_id: str, client_id: str) -> Callable[[int], AuditEvent]:
+    """Make the event of so many grants of a client that a team lost."""
+
+    def event(count: int) -> AuditEvent:
+        resource = client_resource(client_id)
+        return audit_event("client.revoked", team_id=team_id, resource=resource, count=count)
+
+    return event
 
 
 def grant_not_found() -> AppError:

@@ -1,4 +1,4 @@
-"""Revocations that are remembered for work that waited, and rights of other issuers that were revoked."""
+"""Revocations that work which waited is held against, rights of other issuers, clients that are blocked."""
 
 from alembic import op
 
@@ -19,6 +19,11 @@ CREATE TABLE revoked_rights (
     PRIMARY KEY (team_id, subject)
 );
 CREATE INDEX revoked_rights_expires_at ON revoked_rights (expires_at);
+
+CREATE TABLE oauth_blocked_clients (
+    address text PRIMARY KEY CHECK (char_length(address) BETWEEN 1 AND 512),
+    blocked_at timestamptz NOT NULL
+);
 """
 
 # As in migration 0005 but for the log of revocations, which reaches back a day more than work may wait
@@ -96,9 +101,19 @@ END $$;
 """
 
 
+# They belong to no team: whoever asks says so in the transaction.
+_BLOCKED = """
+ALTER TABLE oauth_blocked_clients ENABLE ROW LEVEL SECURITY;
+ALTER TABLE oauth_blocked_clients FORCE ROW LEVEL SECURITY;
+CREATE POLICY oauth_blocked_clients_asked ON oauth_blocked_clients
+    USING (current_setting('mailwarden.oauth_blocked', true) = 'on');
+"""
+
+
 def upgrade() -> None:
-    """Make the table and its upkeep."""
+    """Make the tables and their upkeep."""
     op.execute(_TABLES)
     isolate(["revoked_rights"])
     op.execute("CREATE POLICY revoked_rights_upkeep ON revoked_rights TO CURRENT_USER USING (true)")
     op.execute(_UPKEEP)
+    op.execute(_BLOCKED)

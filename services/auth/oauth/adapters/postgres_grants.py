@@ -81,6 +81,10 @@ _CLIENTS: Final = sa.text("""
     WHERE team_id = :team_id AND revoked_at IS NULL AND expires_at > :at
     GROUP BY client_id ORDER BY name, client_id LIMIT :limit
 """)
+_DOCUMENT_CLIENTS: Final = sa.text("""
+    SELECT DISTINCT client_id FROM oauth_grants
+    WHERE team_id = :team_id AND revoked_at IS NULL AND expires_at > :at AND client_id LIKE 'https://%'
+""")
 _NOTE_USE: Final = sa.text("""
     UPDATE oauth_grants SET last_used_at = :at
     WHERE id = :id
@@ -237,6 +241,12 @@ class PostgresGrants:
         values = {"team_id": team_id, "at": at, "limit": limit}
         async with self._database.team(team_id) as connection:
             return [HeldClient(**row) for row in (await connection.execute(_CLIENTS, values)).mappings()]
+
+    async def document_clients(self, team_id: str, at: datetime) -> Sequence[str]:
+        """Give the ids of clients known by a document that hold grants of a team which stand."""
+        async with self._database.team(team_id) as connection:
+            found = await connection.execute(_DOCUMENT_CLIENTS, {"team_id": team_id, "at": at})
+            return list(found.scalars())
 
     async def revoke_token(
         self, team_id: str, token_id: str, expires_at: datetime, event: AuditEvent

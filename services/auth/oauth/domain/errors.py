@@ -33,6 +33,11 @@ def invalid_client() -> OAuthError:
     return OAuthError("invalid_client", "The client could not be authenticated.", status=UNAUTHORIZED)
 
 
+def client_blocked() -> OAuthError:
+    """A client that the operator shut out."""
+    return OAuthError("unauthorized_client", "Whoever runs this server has blocked this client.")
+
+
 def invalid_grant() -> OAuthError:
     """A code or refresh token that is unknown, used, expired, or another client's: not told apart."""
     return OAuthError("invalid_grant", "The code or refresh token is not valid for this request.")

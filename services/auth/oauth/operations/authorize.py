@@ -70,6 +70,7 @@ def _redirect_uri(client: Client, parameters: Parameters) -> str:
 class GiveConsent:
     """Write down what a person gave, and make the code that says so to the client."""
 
+    find_client: FindClient
     grants: Grants
     keys: ApiKeys
     teams: Teams
@@ -81,8 +82,9 @@ class GiveConsent:
         """Give the URI that takes the code to the client.
 
         Raises OAuthError invalid_scope when nothing was ticked, access_denied when the person lost their
-        right since they signed in.
+        right since they signed in, unauthorized_client when the client was blocked meanwhile.
         """
+        await self.find_client.check_admitted(asked.client_id)
         scopes = ticked & frozenset(asked.scopes) & person.scopes
         if not scopes:
             raise invalid_scope()

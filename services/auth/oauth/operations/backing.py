@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from services.auth.domain.refusals import token_revoked
 from services.auth.domain.team import Team
 from services.auth.oauth.domain.grants import Grant
 from services.auth.oauth.ports import Admits, ApiKeys
 from services.auth.ports import Teams
-from services.common.errors import AppError, unauthenticated
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,3 @@ class CheckBacking:
         if grant.key_id and await self.keys.by_id(grant.team_id, grant.key_id) is None:
             raise token_revoked()
         return team
-
-
-def token_revoked() -> AppError:
-    """A genuine token whose roots do not all stand any more."""
-    return unauthenticated("TOKEN_REVOKED", "The token was revoked.")

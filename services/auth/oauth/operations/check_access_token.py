@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 
 from services.auth.domain.passport import Authenticated
-from services.auth.domain.refusals import credential_invalid, token_expired
+from services.auth.domain.refusals import credential_invalid, token_expired, token_revoked
 from services.auth.oauth.domain.grants import ACCESS_PREFIX, Grant
 from services.auth.oauth.domain.resources import canonical
 from services.auth.oauth.domain.tokens import MAX_CHARS, AccessToken
-from services.auth.oauth.operations.backing import CheckBacking, token_revoked
+from services.auth.oauth.operations.backing import CheckBacking
 from services.auth.oauth.ports import ApiKeys, Clock, Grants, TokenKeys
 from services.common.errors import AppError, unauthenticated
 from services.common.identity import Caller

@@ -1,4 +1,4 @@
-"""`mailwarden keys`, `team`, `grants` and `clients` as an operator types them, on a real process."""
+"""`mailwarden keys`, `team`, `grants`, `clients` and `tokens` as an operator types them, on a real system."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ class Shell:
     auth: RunningAuth
     world: World
 
-    async def run(self, *words: str) -> Said:
+    async def run(self, *words: str, typed: str = "") -> Said:
         files = self.auth.certificates.environment("cli")
         environment = {
             "PATH": os.environ["PATH"],
@@ -55,15 +55,16 @@ class Shell:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "services.cli", *words),
             env=environment,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
         async with asyncio.timeout(60):
-            out, err = await process.communicate()
+            out, err = await process.communicate(typed.encode())
         return Said(process.returncode or 0, out.decode(), err.decode())
 
-    async def done(self, *words: str) -> Said:
-        said = await self.run(*words)
+    async def done(self, *words: str, typed: str = "") -> Said:
+        said = await self.run(*words, typed=typed)
         assert said.code == 0, said.err
         return said
 
@@ -136,6 +137,13 @@ async def test_a_key_is_made_listed_rotated_and_revoked(shell: Shell) -> None:
         (("grants", "list", "--team", "x"), "TEAM_NOT_FOUND"),
         (("clients", "revoke", "x"), "CLIENT_NOT_FOUND"),
         (("clients", "revoke", "x", "--all-teams"), "CLIENT_NOT_FOUND"),
+        (("clients", "block", "com"), "CLIENT_ADDRESS_INVALID"),
+        (("clients", "unblock", "never.example"), "CLIENT_NOT_BLOCKED"),
+        (("tokens", "revoke"), "TOKEN_UNNAMED"),
+        (("tokens", "revoke", "--id", "x"), "TOKEN_ID_INVALID"),
+        (("tokens", "revoke", "--principal", "key:x"), "PRINCIPAL_INVALID"),
+        (("tokens", "revoke", "--id", "0" * 64, "--keep-days", "9999"), "KEEP_DAYS_OUT_OF_RANGE"),
+        (("tokens", "revoke", "--file", "/nowhere/token"), "cannot read"),
     ],
 )
 async def test_what_cannot_be_is_told_in_one_line(shell: Shell, words: tuple[str, ...], told: str) -> None:
@@ -203,3 +211,32 @@ async def test_an_operator_stops_a_client_in_one_team_or_in_all(shell: Shell) ->
     await shell.done("clients", "revoke", client, "--all-teams")
     assert await shell.auth.refusal(bearer=tokens["access_token"], resource=RESOURCE) == "TOKEN_REVOKED"
     assert (await shell.world.refresh(client, tokens["refresh_token"])).json["error"] == "invalid_client"
+
+
+async def test_an_operator_ends_one_token_by_its_text_and_shows_it_to_nobody(
+    shell: Shell, tmp_path: Path
+) -> None:
+    """From standard input or a file; what is printed names it by its id."""
+    _, _, first = await granted(shell)
+    _, _, second = await granted(shell)
+    file = tmp_path / "token.txt"
+    file.write_text(second["access_token"] + "\n")
+    said = [
+        await shell.done("tokens", "revoke", typed=first["access_token"] + "\n"),
+        await shell.done("tokens", "revoke", "--file", str(file)),
+    ]
+    for tokens, told in zip((first, second), said, strict=True):
+        assert re.fullmatch(r"token:[0-9a-f]{32} is revoked and remembered until .+\n", told.out)
+        refused = await shell.auth.refusal(bearer=tokens["access_token"], resource=RESOURCE)
+        assert refused == "TOKEN_REVOKED"
+        assert tokens["access_token"] not in shell.auth.log.read_text()
+    ended = await shell.done("tokens", "revoke", typed=first["refresh_token"])
+    assert re.fullmatch(r"grant:[0-9a-f-]{36} is revoked\n", ended.out)
+
+
+async def test_an_operator_blocks_a_host_and_lets_it_in_again(shell: Shell) -> None:
+    """The list shows it for as long as it lasts."""
+    assert "0 grants" in (await shell.done("clients", "block", "Agent.Example")).out
+    assert "agent.example" in (await shell.done("clients", "blocked")).out
+    await shell.done("clients", "unblock", "agent.example")
+    assert "agent.example" not in (await shell.done("clients", "blocked")).out

@@ -6,12 +6,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc
+from services.auth.oauth.events import client_resource
 from services.common.audit_notes import RefusalNotes
 from services.common.context import Call, entered
 from services.common.database import Database
@@ -21,7 +23,15 @@ from services.common.passport_keys import PassportKeys
 from services.common.passports import Credential, PassportBroker
 from services.common.revocations import RevokedSubjects, following_revocations
 from tests.integration.auth.oauth.test_process import free_port
-from tests.integration.auth.oauth.world import RESOURCE, Answer, BreakableAudit, Key, World
+from tests.integration.auth.oauth.world import (
+    REDIRECT,
+    RESOURCE,
+    VERIFIER,
+    Answer,
+    BreakableAudit,
+    Key,
+    World,
+)
 from tests.integration.auth.processes import RunningAuth, running_auth
 from tests.postgres import Databases
 
@@ -255,6 +265,21 @@ async def revoke_refresh_token(replicas: Replicas, client: str, key: Key, tokens
     assert (await replicas.world.call("POST", "/oauth/revoke", data=form)).status == 200
 
 
+async def revoke_as_operator(replicas: Replicas, client: str, key: Key, tokens: dict[str, Any]) -> None:
+    """By the token's text alone, without knowing whose it is."""
+    del client, key
+    named = auth_pb2.RevokeTokenRequest(token=tokens["access_token"])
+    await operator(replicas.first).RevokeTeamToken(auth_pb2.RevokeTeamTokenRequest(token=named))
+
+
+async def revoke_refresh_as_operator(
+    replicas: Replicas, client: str, key: Key, tokens: dict[str, Any]
+) -> None:
+    del client, key
+    named = auth_pb2.RevokeTokenRequest(token=tokens["refresh_token"])
+    await operator(replicas.first).RevokeTeamToken(auth_pb2.RevokeTeamTokenRequest(token=named))
+
+
 async def replay(replicas: Replicas, client: str, key: Key, tokens: dict[str, Any]) -> None:
     del key
     assert (await replicas.world.refresh(client, tokens["refresh_token"])).status == 200
@@ -292,6 +317,8 @@ End = Callable[[Replicas, str, Key, dict[str, Any]], Awaitable[None]]
         revoke_client_everywhere,
         revoke_token,
         revoke_refresh_token,
+        revoke_as_operator,
+        revoke_refresh_as_operator,
         replay,
         sign_out,
         revoke_key,
@@ -317,6 +344,87 @@ async def test_a_client_that_was_revoked_everywhere_is_unknown(replicas: Replica
         refused = await replicas.world.call("POST", f"{url}/oauth/token", data=form)
         assert (refused.status, refused.json["error"]) == (401, "invalid_client")
     assert (await replicas.world.call("GET", replicas.world.asking(client))).status == 401
+
+
+async def documented(replicas: Replicas, host: str) -> tuple[str, str]:
+    """Somebody allowed something to a client that is known by the address of its document: that, and a code."""
+    world = replicas.world
+    client, key = (await world.register())["client_id"], await world.key()
+    code, address = await world.code(client, key), f"https://{host}/client.json"
+    await world.own("UPDATE oauth_grants SET client_id = %s WHERE team_id = %s", address, key.team_id)
+    return address, code
+
+
+async def block(auth: RunningAuth, address: str) -> int:
+    return (await operator(auth).BlockClient(auth_pb2.BlockClientRequest(address=address))).revoked_count
+
+
+@pytest.mark.promise("revocation.second")
+@pytest.mark.parametrize("by", ["host", "host above", "address"])
+async def test_a_client_that_is_blocked_at_one_replica_gets_nothing_more_at_any(
+    replicas: Replicas, by: str
+) -> None:
+    """No consent, no token for a code it has, no refresh; what it holds ends within a second."""
+    world, host = replicas.world, f"{uuid4().hex}.example"
+    client, code = await documented(replicas, f"app.{host}")
+    _, unused = await documented(replicas, f"app.{host}")
+    tokens = (await world.redeem(client, code)).json
+    blocked = {"host": f"app.{host}", "host above": host, "address": client}[by]
+    async with following(replicas.second, tokens["access_token"]) as follower:
+        assert await block(replicas.first, blocked) == 2
+        assert await seconds_until_void(follower) < 1
+    assert await replicas.second.refusal(bearer=tokens["access_token"], resource=RESOURCE) == "TOKEN_REVOKED"
+    form = {"client_id": client, "redirect_uri": REDIRECT, "code_verifier": VERIFIER, "code": unused}
+    asked = [
+        {"grant_type": "authorization_code", **form},
+        {"grant_type": "refresh_token", "client_id": client, "refresh_token": tokens["refresh_token"]},
+    ]
+    for url in replicas.urls:
+        answers = [await world.call("POST", f"{url}/oauth/token", data=each) for each in asked]
+        assert {(each.status, each.json["error"]) for each in answers} == {(400, "unauthorized_client")}
+        page = await world.call("GET", url + world.asking(client))
+        assert (page.status, "has blocked this client" in page.text) == (400, True)
+
+
+async def test_blocking_ends_what_was_allowed_to_it_and_to_nobody_else(replicas: Replicas) -> None:
+    """A host that ends alike is another host; so is a client that registered."""
+    world, host = replicas.world, f"{uuid4().hex}.example"
+    kept = [await documented(replicas, f"not{host}"), await documented(replicas, f"{host}.other.example")]
+    tokens = [(await world.redeem(client, code)).json["access_token"] for client, code in kept]
+    tokens.append((await replicas.granted())[2]["access_token"])
+    assert await block(replicas.first, host.upper()) == 0
+    refusals = [await replicas.second.refusal(bearer=token, resource=RESOURCE) for token in tokens]
+    assert refusals == ["ACCEPTED"] * 3
+
+
+async def test_who_is_let_in_again_has_to_be_allowed_everything_anew(replicas: Replicas) -> None:
+    """And the log of what belongs to no team says when both happened, once each."""
+    world, host = replicas.world, f"{uuid4().hex}.example"
+    client, code = await documented(replicas, host)
+    tokens = (await world.redeem(client, code)).json
+    for _ in range(2):
+        await block(replicas.first, host)
+    stub = operator(replicas.second)
+    listed = (await stub.ListBlockedClients(auth_pb2.ListBlockedClientsRequest())).clients
+    assert host in {each.address for each in listed}
+    unblock = auth_pb2.UnblockClientRequest(address=host)
+    await stub.UnblockClient(unblock)
+    assert await reason_of(stub.UnblockClient(unblock)) == "CLIENT_NOT_BLOCKED"
+    assert (await world.refresh(client, tokens["refresh_token"])).json["error"] == "invalid_grant"
+    # It is asked for its document again, which is not there.
+    assert "has blocked" not in (await world.call("GET", world.asking(client))).text
+    rows = await world.own(
+        "SELECT action, actor FROM audit_events WHERE resource = %s ORDER BY sequence", client_resource(host)
+    )
+    assert rows == [("client.blocked", "operator"), ("client.unblocked", "operator")]
+
+
+@pytest.mark.parametrize(
+    "address", ["", "com", "http://a.example/x", "https://a.example", "a..example", "mc_x"]
+)
+async def test_what_names_no_document_and_no_host_cannot_be_blocked(replicas: Replicas, address: str) -> None:
+    """A whole top-level domain neither: that would be a slip."""
+    assert await reason_of(block(replicas.first, address)) == "CLIENT_ADDRESS_INVALID"
 
 
 async def test_another_teams_grants_to_the_same_client_stay(replicas: Replicas) -> None:

@@ -41,7 +41,7 @@ def parse_refusal(text: str) -> str:
 
 def test_a_good_token_names_issuer_and_subject() -> None:
     """The principal is unique across issuers."""
-    assert accepted() == TokenSubject(f"{ISSUER}#alice", frozenset({"mail:scan"}), NOW + 300)
+    assert accepted() == TokenSubject(f"{ISSUER}#alice", frozenset({"mail:scan"}), NOW + 300, NOW)
 
 
 def test_without_a_configured_issuer_the_principal_is_plain() -> None:

@@ -29,6 +29,7 @@ from tests.fakes.auth_store import MemoryTeams
 from tests.fakes.oauth_store import (
     Ledger,
     MemoryApiKeys,
+    MemoryBlockedClients,
     MemoryClients,
     MemoryGrants,
     MemorySessions,
@@ -64,14 +65,15 @@ class OAuthWorld:
     def __post_init__(self) -> None:
         self.sessions = MemorySessions(self.ledger)
         self.grants = MemoryGrants(self.ledger, self.sessions)
+        self.blocked = MemoryBlockedClients(self.ledger)
         self.clients = MemoryClients(self.ledger, {self.client.id: self.client})
-        find = FindClient(self.clients, NoDocuments())
+        find = FindClient(self.clients, NoDocuments(), self.blocked)
         resources = Resources((RESOURCE, "https://mail.example/a2a"))
         backing = CheckBacking(self.keys, self.teams, lambda grant: bool(grant.key_id) or self.welcome)
         self.check = CheckAccessToken(ISSUER, self.token_keys, self.grants, self.keys, backing, self.clock)
         self.read = ReadRequest(find, resources, ISSUER)
         self.consent = GiveConsent(
-            self.grants, self.keys, self.teams, self.clock, secrets.token_bytes, ISSUER
+            find, self.grants, self.keys, self.teams, self.clock, secrets.token_bytes, ISSUER
         )
         self.begin = BeginSession(self.sessions, self.clock)
         self.stands = CheckSession(self.sessions, self.clock)

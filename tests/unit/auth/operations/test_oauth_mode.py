@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from services.auth.domain.api_key import EnvironmentKeys
+from services.auth.domain.foreign_rights import principal_root
 from services.auth.domain.introspected import IntrospectionRules
 from services.auth.domain.modes import AuthMode, McpAuthMode, Modes
 from services.auth.domain.passport import Authenticated
@@ -13,10 +14,11 @@ from services.auth.domain.refusals import issuer_down
 from services.auth.domain.team import DEFAULT_TEAM_ID
 from services.auth.operations.check_foreign_token import CheckForeignToken
 from services.auth.operations.issue_passport import IssuePassport, Presented
+from services.auth.operations.refuse_revoked import RefuseRevoked
 from services.common.errors import AppError
 from services.common.identity import Caller
 from tests.fakes.tokens import NOW, SECRET, b64, claims, hs256
-from tests.unit.auth.operations.world import ENVIRONMENT_KEY, FixedIssuer, World
+from tests.unit.auth.operations.world import ENVIRONMENT_KEY, LEEWAY_S, FixedIssuer, World
 
 ISSUER = "https://idp.example"
 RESOURCE = "https://mail.example/mcp"
@@ -59,6 +61,7 @@ class OAuthWorld:
             rules=IntrospectionRules(ISSUER, RESOURCE),
             team_id=DEFAULT_TEAM_ID,
             teams=self.world.teams,
+            refuse_revoked=RefuseRevoked(self.world.rights, LEEWAY_S),
             environment=EnvironmentKeys((ENVIRONMENT_KEY,)),
             own_secrets=FixedIssuer(),
             clock=self.world.clock,
@@ -153,7 +156,8 @@ async def test_who_the_issuer_names_is_known_by_issuer_and_subject() -> None:
     digest = hashlib.sha256(FOREIGN.encode()).hexdigest()
     assert (caller.principal, caller.scopes) == (f"{ISSUER}#alice", {"mail:scan"})
     assert caller.team_id == DEFAULT_TEAM_ID
-    assert caller.roots == {f"team:{DEFAULT_TEAM_ID}", f"token:{digest}"}
+    principal = principal_root(f"{ISSUER}#alice")
+    assert caller.roots == {f"team:{DEFAULT_TEAM_ID}", f"token:{digest}", principal}
     assert FOREIGN not in repr(passport)
 
 

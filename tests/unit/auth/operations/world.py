@@ -15,13 +15,15 @@ from services.auth.operations.check_api_key import CheckApiKey
 from services.auth.operations.check_token import CheckToken
 from services.auth.operations.create_api_key import CreateApiKey, Made, MakeKey, Wanted
 from services.auth.operations.issue_passport import IssuePassport, Passport, Presented
+from services.auth.operations.refuse_revoked import RefuseRevoked
 from services.auth.ports import RandomBytes, VerificationKey
 from services.common.errors import AppError
-from tests.fakes.auth_store import MemoryKeys, MemoryTeams
+from tests.fakes.auth_store import MemoryKeys, MemoryRevokedRights, MemoryTeams
 from tests.fakes.tokens import AUDIENCE, ISSUER, NOW, SECRET, b64
 
 ENVIRONMENT_KEY = "k3Vt-9sQ.xL7m.Wd2RzPf8Yb5"
 """Has the two dots of a JWT on purpose."""
+LEEWAY_S = 30.0
 _SIGNER = jwt.get_algorithm_by_name("HS256")
 
 
@@ -93,11 +95,14 @@ class World:
         self.clock = Clock()
         self.teams = MemoryTeams()
         self.keys = MemoryKeys(self.teams)
+        self.rights = MemoryRevokedRights()
         self.issuer = FixedIssuer()
         self.passport_keys = OnePassportKey()
         modes = Modes(mode, mcp)
         check_api_key = CheckApiKey(EnvironmentKeys((ENVIRONMENT_KEY,)), self.keys, self.teams, self.clock)
-        check_token = CheckToken(self.issuer, TokenRules(ISSUER, AUDIENCE), self.teams, self.clock)
+        refuse_revoked = RefuseRevoked(self.rights, LEEWAY_S)
+        rules = TokenRules(ISSUER, AUDIENCE)
+        check_token = CheckToken(self.issuer, rules, self.teams, refuse_revoked, self.clock)
         self._issue = IssuePassport(
             modes,
             check_api_key,
