@@ -246,10 +246,11 @@ async def _reached(world: World, method: str) -> None:
 
 
 class Streams:
-    """Every kind of stream there is on a scan that takes long, opened with one key."""
+    """Every kind of stream there is, on a scan that takes long or a task that waits, opened with one key."""
 
     def __init__(self, world: World, member: Member) -> None:
         self.world = world
+        self.key_id = member.key_id
         self.headers = {"X-API-Key": member.secret}
         self.open: dict[str, asyncio.Event] = {}
 
@@ -316,6 +317,47 @@ class Streams:
         parts = [{"data": data}]
         return {"message": {"messageId": str(uuid4()), "role": "ROLE_USER", "parts": parts}}
 
+    def waiting(self, task_id: str) -> dict[str, Any]:
+        """Subscriptions to a task that waits for its caller, on every binding of A2A."""
+        return {
+            "A2A JSON-RPC": self.waiting_json_rpc(task_id),
+            "A2A HTTP+JSON": self.waiting_http_json(task_id),
+            "A2A gRPC": self.waiting_grpc(task_id),
+        }
+
+    async def waiting_task(self) -> str:
+        """Send a message that is not understood; gives the id of the task that asks back."""
+        message = {"messageId": str(uuid4()), "role": "ROLE_USER", "parts": [{"text": "am I free?"}]}
+        url, headers = f"{self.world.system.a2a}/a2a/v1/message:send", {**self.headers, "A2A-Version": "1.0"}
+        async with self.world.http.post(url, json={"message": message}, headers=headers) as answer:
+            task = (await answer.json())["task"]
+        assert task["status"]["state"] == "TASK_STATE_INPUT_REQUIRED"
+        return task["id"]
+
+    async def waiting_json_rpc(self, task_id: str) -> str:
+        call = {"jsonrpc": "2.0", "id": 1, "method": "SubscribeToTask", "params": {"id": task_id}}
+        headers = {**self.headers, "A2A-Version": "1.0"}
+        url = f"{self.world.system.a2a}/a2a/rpc"
+        async with self.world.http.post(url, json=call, headers=headers, timeout=_LONG) as answer:
+            return await self._read("A2A JSON-RPC", answer)
+
+    async def waiting_http_json(self, task_id: str) -> str:
+        headers = {**self.headers, "A2A-Version": "1.0"}
+        url = f"{self.world.system.a2a}/a2a/v1/tasks/{task_id}:subscribe"
+        async with self.world.http.get(url, headers=headers, timeout=_LONG) as answer:
+            return await self._read("A2A HTTP+JSON", answer)
+
+    async def waiting_grpc(self, task_id: str) -> str:
+        call = self.world.agent_wire.unary_stream(
+            f"/{A2A.full_name}/SubscribeToTask",
+            a2a_pb2.SubscribeToTaskRequest.SerializeToString,
+            a2a_pb2.StreamResponse.FromString,
+        )
+        metadata = [("x-api-key", self.headers["X-API-Key"]), ("a2a-version", "1.0")]
+        return await self._heard(
+            "A2A gRPC", call(a2a_pb2.SubscribeToTaskRequest(id=task_id), metadata=metadata)
+        )
+
     async def _read(self, name: str, answer: aiohttp.ClientResponse) -> str:
         assert answer.status == 200, await answer.text()
         heard = b""
@@ -367,6 +409,26 @@ async def test_an_open_stream_ends_with_its_key(world: World) -> None:
             assert "succeeded" not in task.result().lower(), (name, task.result())
             assert "TASK_STATE_COMPLETED" not in task.result(), (name, task.result())
     await _cancel_all(world)
+
+
+@pytest.mark.promise("revocation.streams")
+async def test_a_stream_on_a_task_that_waits_ends_with_its_key(world: World) -> None:
+    """No backend has anything to tell on it: the A2A edge itself ends it, on every binding, and says why."""
+    streams = Streams(world, await world.key("victim"))
+    told = streams.waiting(await streams.waiting_task())
+    streams.open = {name: asyncio.Event() for name in told}
+    tasks = {name: asyncio.create_task(work) for name, work in told.items()}
+    async with asyncio.timeout(_BOUND_S):
+        await asyncio.gather(*(event.wait() for event in streams.open.values()))
+    assert not [name for name, task in tasks.items() if task.done()]
+    async with Pace(world.http, world.system.rest) as pace:
+        await world.revoke(streams.key_id)
+        since = time.monotonic()
+        took = await asyncio.gather(*(_ended(task, since) for task in tasks.values()))
+    print("streams ended after", dict(zip(tasks, took, strict=True)))  # noqa: T201
+    assert max(took) < pace.allowed_s, took
+    for name, task in tasks.items():
+        assert "revoked" in task.result(), (name, task.result())
 
 
 async def _ended(task: "asyncio.Task[str]", since: float) -> float:
