@@ -15,7 +15,8 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
-PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
+# Files go to workers whole; PYTEST_ARGS="-n 0" runs them one after the other.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST_ARGS)
 CODE := services tests docs
 
 CORPUS ?=

@@ -1,6 +1,8 @@
 """Fixtures that cost too much to make for every test."""
 
+import os
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,10 +14,18 @@ from tests.system import RunningSystem, running_system
 settings.register_profile("mailwarden", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mailwarden")
 
+_MAX_WORKERS: Final = 6
+"""Each may run a whole system of its own, some 500 MB."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: much of the time is spent waiting for processes to start."""
+    return min((os.cpu_count() or 1) + 1, _MAX_WORKERS)
+
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
-    """One whole system for all tests that leave it as healthy as they found it."""
+    """One whole system for all tests of a worker that leave it as healthy as they found it."""
     with running_system(
         tmp_path_factory.mktemp("system"),
         MCP_ENABLE_MUTATION_TOOLS="true",
