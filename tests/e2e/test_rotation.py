@@ -111,12 +111,15 @@ class Caller:
 
 
 @contextlib.asynccontextmanager
-async def rest(system: RunningSystem, path: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+async def rest(
+    system: RunningSystem, path: str, url: str = ""
+) -> AsyncIterator[Callable[[], Awaitable[int]]]:
     async with aiohttp.ClientSession(headers={"X-API-Key": system.api_key}) as session:
 
         async def call() -> int:
             body = AVAILABILITY if path == "/v1/availability" else None
-            async with session.request("POST" if body else "GET", system.rest + path, json=body) as answer:
+            method, where = "POST" if body else "GET", (url or system.rest) + path
+            async with session.request(method, where, json=body) as answer:
                 text = await answer.text()
                 assert answer.status == 200, text
                 return answer.status
@@ -413,6 +416,64 @@ async def test_a_stolen_signing_key_is_worthless_within_a_second(system: Running
         assert await call() == 200
         await source.issue_and_show()
     assert [key["state"] for key in signing_keys(system)] == ["signs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A passport: who signed it, when it was asked for and given, and what the core said of it."""
+
+    kid: str
+    asked_at: float
+    given_at: float
+    reason: str
+
+
+class Showing:
+    """Gets passports of one replica of auth and shows each to the core at once."""
+
+    def __init__(self, source: Passports, shown: list[Shown]) -> None:
+        self._source = source
+        self._shown = shown
+
+    async def __call__(self) -> None:
+        asked_at = time.monotonic()
+        token = await self._source.new()
+        given_at, kid = time.monotonic(), str(jwt.get_unverified_header(token)["kid"])
+        self._shown.append(Shown(kid, asked_at, given_at, await reason(self._source.show(token))))
+
+
+@pytest.mark.promise("rights.stolen")
+async def test_dropping_keys_at_once_refuses_no_good_call_of_two_replicas(
+    system: RunningSystem, tmp_path: Path
+) -> None:
+    """What the new key signs is believed from the first, and the old one signs no more from then on.
+
+    The core asks one replica for the keys while both sign; clients of either one's edge notice nothing.
+    """
+    shown: list[Shown] = []
+    async with contextlib.AsyncExitStack() as stack:
+        auth = stack.enter_context(second(system, "auth", tmp_path))
+        edge = stack.enter_context(second(system, "edge_rest", tmp_path, AUTH_ADDRESS=auth.address))
+        far = f"http://{edge.addresses['http']}"
+        calls = [await stack.enter_async_context(rest(system, "/v1/mailboxes", url)) for url in ("", far)]
+        sources = [Passports(system, [each], stack) for each in (system.backends["auth"], auth.address)]
+        edges, direct = [Caller(call) for call in calls], [Caller(Showing(each, shown)) for each in sources]
+        async with contextlib.AsyncExitStack() as load:
+            for caller in (*edges, *direct):
+                await load.enter_async_context(caller.calling(2))
+            for _ in range(4):
+                begun = len(shown)
+                done = await in_background(system, "secrets", "rotate", "--signing", "--now")
+                assert done.returncode == 0, done.stderr
+                async with asyncio.timeout(20):
+                    while sum(each.kid in done.stdout for each in shown[begun:]) < 20:
+                        await asyncio.sleep(0.02)
+                new = [each for each in shown[begun:] if each.kid in done.stdout]
+                first = min(each.given_at for each in new)
+                old = [each for each in shown[begun:] if each not in new and each.asked_at > first]
+                assert ([each for each in new if each.reason != "OK"], old) == ([], [])
+        assert [caller.failures for caller in (*edges, *direct)] == [[]] * 4
+        assert min(len(caller.answers) for caller in (*edges, *direct)) > 10
 
 
 def test_a_wrong_question_changes_nothing(system: RunningSystem, tmp_path: Path) -> None:

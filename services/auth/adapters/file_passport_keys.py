@@ -108,7 +108,9 @@ class FilePassportKeys:
         return next((public.key for public in self.public if public.id == key_id), None)
 
     def _current(self) -> tuple[_Key, ...]:
-        keys = self._watched.current()
+        # Each use looks: a replica that signs with a key which another has dropped, or does not know one that
+        # another signs with, would have good calls refused.
+        keys = self._watched.refresh()
         places = signer_first([key.dated for key in keys], self._clock())
         # A file whose keys have all ended was left to itself for too long: its first key goes on.
         return tuple(keys[place] for place in places) or keys[:1]

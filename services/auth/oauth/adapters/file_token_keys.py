@@ -81,8 +81,8 @@ class FileTokenKeys:
         return cls(file, clock)
 
     def current(self) -> tuple[TokenKey, ...]:
-        """Give the keys that count, the one that signs first."""
-        keys = self._watched.current()
+        """Give the keys that count, the one that signs first. Each use looks, as for passports."""
+        keys = self._watched.refresh()
         places = signer_first([each.dated for each in keys], self._clock())
         # A file whose keys have all ended was left to itself for too long: its first key goes on.
         return tuple(keys[place].key for place in places) or (keys[0].key,)
