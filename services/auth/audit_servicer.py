@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from protos.auth.v1 import auth_pb2
 from services.auth.audit_ports import AuditQuery
 from services.auth.domain.audit_chain import Kept
-from services.auth.operations.audit_log import ReadAudit, TakeOverEvents, Verdict
+from services.auth.operations.audit_log import CheckpointsVerdict, ReadAudit, TakeOverEvents, Verdict
 from services.common.audit import actor_of
 from services.common.audit_proto import event_to_proto, team_event_from_proto
 from services.common.context import Call
@@ -60,16 +60,25 @@ class AuditServicer:
         return auth_pb2.AppendEventsResponse(appended_count=await self.take_over(events))
 
 
-def verdict_to_proto(verdict: Verdict) -> auth_pb2.VerifyAuditResponse:
-    """Write what a verification found in one chain."""
+def verdict_to_proto(verdict: Verdict | CheckpointsVerdict) -> auth_pb2.VerifyAuditResponse:
+    """Write what a verification found in one chain, or of the checkpoints."""
     broken = verdict.broken
-    return auth_pb2.VerifyAuditResponse(
-        team_id=verdict.team_id,
-        event_count=verdict.count,
+    answer = auth_pb2.VerifyAuditResponse(
         intact=broken is None,
-        broken_sequence=broken.sequence if broken else 0,
         problem=broken.problem if broken else "",
+        broken_checkpoint=broken.checkpoint if broken else 0,
     )
+    if isinstance(verdict, Verdict):
+        answer.team_id = verdict.team_id
+        answer.event_count = verdict.count
+        answer.broken_sequence = broken.sequence if broken else 0
+        answer.signed_sequence = verdict.signed
+        return answer
+    answer.checkpoints.count = verdict.count
+    if verdict.newest is not None:
+        answer.checkpoints.newest_number = verdict.newest.number
+        answer.checkpoints.newest_time.FromDatetime(verdict.newest.at)
+    return answer
 
 
 def event_of(row: Kept) -> auth_pb2.AuditEvent:

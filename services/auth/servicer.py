@@ -12,6 +12,7 @@ from services.auth.domain.ids import as_uuid
 from services.auth.domain.revocation import CaughtUp, read_cursor, write_cursor
 from services.auth.domain.team import DEFAULT_TEAM_ID
 from services.auth.grants_servicer import GrantOperations
+from services.auth.operations.audit_checkpoints import ReadCheckpoints
 from services.auth.operations.audit_log import ReadAudit, VerifyAudit
 from services.auth.operations.check_right import CheckRight
 from services.auth.operations.create_api_key import CreateApiKey
@@ -94,11 +95,13 @@ class AuthAdminServicer(OperatorServicer):
         *,
         read_audit: ReadAudit,
         verify_audit: VerifyAudit,
+        read_checkpoints: ReadCheckpoints,
     ) -> None:
         super().__init__(teams, keys, grants, create)
         self._teams_found = teams.create.teams
         self._read_audit = read_audit
         self._verify_audit = verify_audit
+        self._read_checkpoints = read_checkpoints
 
     async def get_default_team(
         self, request: auth_pb2.GetDefaultTeamRequest, call: Call
@@ -126,6 +129,16 @@ class AuthAdminServicer(OperatorServicer):
         del call
         async for verdict in self._verify_audit(request.team_id):
             yield verdict_to_proto(verdict)
+
+    async def export_checkpoints(
+        self, request: auth_pb2.ExportCheckpointsRequest, call: Call
+    ) -> AsyncIterator[auth_pb2.ExportCheckpointsResponse]:
+        """Stream signed checkpoints, and first the keys that verify them."""
+        del call
+        read = self._read_checkpoints
+        yield auth_pb2.ExportCheckpointsResponse(verifier_keys=read.verifier_keys())
+        async for note in read.notes(request.after_number, newest_only=request.newest_only):
+            yield auth_pb2.ExportCheckpointsResponse(note=note)
 
 
 async def told_from(

@@ -6,50 +6,55 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from protos.auth.v1 import auth_pb2
+from services.auth.adapters.audit_checkpoint_file import CheckpointFile
+from services.auth.adapters.audit_checkpoints_postgres import PostgresCheckpoints
+from services.auth.adapters.audit_key_file import FileAuditKeys, UnusableAuditKeyError
 from services.auth.adapters.audit_postgres import PostgresAudit
 from services.auth.adapters.environment_secrets import EnvironmentSecrets
 from services.auth.adapters.file_passport_keys import FilePassportKeys, UnusableKeyError
 from services.auth.adapters.postgres_keys import PostgresKeys
 from services.auth.adapters.postgres_revocations import PostgresRevocations
+from services.auth.adapters.postgres_rights import PostgresRevokedRights
 from services.auth.adapters.postgres_teams import PostgresTeams
+from services.auth.audit_ports import CheckpointLog
 from services.auth.audit_servicer import AuditServicer
 from services.auth.domain.api_key import key_root
-from services.auth.adapters.postgres_rights import PostgresRevokedRights
 from services.auth.domain.revocation import read_cursor
 from services.auth.domain.team import DEFAULT_TEAM_ID
 from services.auth.grants_servicer import GrantOperations
+from services.auth.oauth.adapters.postgres_blocked import PostgresBlockedClients
 from services.auth.oauth.adapters.postgres_clients import PostgresClients
 from services.auth.oauth.adapters.postgres_grants import PostgresGrants
 from services.auth.oauth.adapters.postgres_upkeep import PostgresEnded
 from services.auth.oauth.operations.upkeep import RemoveEnded, removing_ended
-from services.auth.oauth.adapters.postgres_blocked import PostgresBlockedClients
 from services.auth.oauth.wiring import OAuth, Parts, oauth_built, oauth_serving
-from services.auth.operations.audit_log import ReadAudit, TakeOverEvents, VerifyAudit
+from services.auth.operations.audit_checkpoints import Pace, ReadCheckpoints, SignCheckpoints, signing
+from services.auth.operations.audit_log import Checkpoints, ReadAudit, TakeOverEvents, VerifyAudit
 from services.auth.operations.audit_upkeep import Retention, audit_upkeep
+from services.auth.operations.block_clients import BlockClient, ListBlockedClients, UnblockClient
 from services.auth.operations.check_api_key import CheckApiKey
 from services.auth.operations.check_foreign_token import CheckForeignToken
 from services.auth.operations.check_right import CheckRight
 from services.auth.operations.check_token import CheckToken
 from services.auth.operations.create_api_key import CreateApiKey, MakeKey
-from services.auth.operations.block_clients import BlockClient, ListBlockedClients, UnblockClient
 from services.auth.operations.create_key import CreateKey
 from services.auth.operations.govern_grants import ListClients, ListGrants, RevokeClient, RevokeGrant
 from services.auth.operations.govern_teams import CreateTeam, ListTeams, UpdateTeam
 from services.auth.operations.issue_passport import IssuePassport
 from services.auth.operations.list_keys import ListKeys
 from services.auth.operations.note_refusal import NoteRefusal
+from services.auth.operations.refuse_revoked import RefuseRevoked
 from services.auth.operations.revoke_key import RevokeKey
+from services.auth.operations.revoke_token import RevokeToken
 from services.auth.operations.rotate_key import RotateKey
 from services.auth.servicer import AuthAdminServicer, AuthServicer, told_from
 from services.auth.settings import AuthSettings, describe
 from services.auth.team_servicer import KeyOperations, TeamOperations, TeamServicer
-from services.auth.operations.refuse_revoked import RefuseRevoked
 from services.common.audit_notes import RefusalNotes
-from services.auth.operations.revoke_token import RevokeToken
 from services.common.backend_process import Built
 from services.common.background import in_background
 from services.common.configured import configured
@@ -74,12 +79,14 @@ _PROBE_TIMEOUT_S: Final = 2.0
 @contextlib.asynccontextmanager
 async def built(settings: AuthSettings) -> AsyncIterator[Built]:
     """Build auth and close what it opened. Nothing listens yet. Raises SystemExit for a bad key file."""
-    passport_keys = _passport_keys(settings)
+    passport_keys, audit_keys = _passport_keys(settings), _audit_keys(settings)
     get_logger().info("configured", **describe(settings))
     async with contextlib.AsyncExitStack() as stack:
         database = Database(settings.database_url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.close)
-        audit = PostgresAudit(database)
+        pace = Pace(settings.audit_checkpoint_s)
+        audit = PostgresAudit(database, pace.note)
+        signed = Checkpoints(PostgresCheckpoints(database), audit_keys)
         keys, teams = PostgresKeys(database), PostgresTeams(database, audit)
         revocations = PostgresRevocations(database, settings.database_url)
         await stack.enter_async_context(revocations.listening())
@@ -92,13 +99,6 @@ async def built(settings: AuthSettings) -> AsyncIterator[Built]:
         await stack.enter_async_context(_revoking_removed(environment, revocations, audit))
         check_api_key = CheckApiKey(environment, keys, teams, _now)
         notes, grants = RefusalNotes(audit.append), PostgresGrants(database, audit)
-        await stack.enter_async_context(audit_upkeep(notes, Retention(audit, settings.audit_retention_days)))
-        await notes.note(configured(SERVICE, settings))
-        await stack.enter_async_context(removing_ended(RemoveEnded(PostgresEnded(database))))
-        oauth = await _oauth(
-            settings,
-            stack,
-            database=database,
         rights = PostgresRevokedRights(database, audit)
         in_use = {"passports": lambda: passport_keys.public[0].id}
         if audit_keys is not None:
@@ -106,6 +106,13 @@ async def built(settings: AuthSettings) -> AsyncIterator[Built]:
             signed = replace(signed, seen=lambda: sign.seen)
             in_use["checkpoints"] = lambda: audit_keys.signing_id
             await stack.enter_async_context(signing(sign, pace))
+        await stack.enter_async_context(audit_upkeep(notes, Retention(audit, settings.audit_retention_days)))
+        await notes.note(configured(SERVICE, settings))
+        await stack.enter_async_context(removing_ended(RemoveEnded(PostgresEnded(database))))
+        oauth = await _oauth(
+            settings,
+            stack,
+            database=database,
             teams=teams,
             audit=audit,
             notes=notes,
@@ -113,7 +120,6 @@ async def built(settings: AuthSettings) -> AsyncIterator[Built]:
             check_api_key=check_api_key,
             environment=environment,
         )
-        in_use = {"passports": lambda: passport_keys.public[0].id}
         if oauth is not None:
             in_use["access_tokens"] = oauth.signing_key_id
         await stack.enter_async_context(recording_key_changes(SERVICE, in_use, notes.note))
@@ -126,13 +132,13 @@ async def built(settings: AuthSettings) -> AsyncIterator[Built]:
             check_access_token=oauth.check if oauth is not None else None,
             check_foreign_token=_foreign_token_check(settings, environment, teams, rights, stack),
         )
+        revoke_token = _revoke_token(settings, teams, rights, grants, oauth)
         verifier = PassportVerifier(SERVICE, passport_keys.find, revoked)
         dispatcher = Dispatcher(SERVICE, verifier, _denials(notes))
         handlers = {
             "AuthService": AuthServicer(
                 issue,
                 passport_keys,
-        revoke_token = _revoke_token(settings, teams, rights, grants, oauth)
                 teams,
                 revocations,
                 NoteRefusal(keys, notes),
@@ -198,16 +204,6 @@ def _denials(notes: RefusalNotes) -> OnDenied:
     return note
 
 
-def _grant_operations(
-    grants: PostgresGrants,
-    teams: PostgresTeams,
-    database: Database,
-    audit: PostgresAudit,
-    revoke_token: RevokeToken,
-) -> GrantOperations:
-    return GrantOperations(
-        ListGrants(grants, teams),
-        RevokeGrant(grants, teams, _now),
 def _revoke_token(
     settings: AuthSettings,
     teams: PostgresTeams,
@@ -224,19 +220,33 @@ def _revoke_token(
     return RevokeToken(teams, rights, grants, read_own, frozenset(foreign_teams), _now)
 
 
+def _grant_operations(
+    grants: PostgresGrants,
+    teams: PostgresTeams,
+    database: Database,
+    audit: PostgresAudit,
+    revoke_token: RevokeToken,
+) -> GrantOperations:
+    blocked = PostgresBlockedClients(database, audit)
+    return GrantOperations(
+        ListGrants(grants, teams),
+        RevokeGrant(grants, teams, _now),
         ListClients(grants, teams, _now),
         RevokeClient(grants, PostgresClients(database, audit), teams, _now),
-    )
-    blocked = PostgresBlockedClients(database, audit)
-
-
-def _team_handlers(
-    keys: PostgresKeys, teams: PostgresTeams, audit: PostgresAudit, of_grants: GrantOperations
-) -> dict[str, object]:
         revoke_token,
         BlockClient(blocked, grants, teams, _now),
         UnblockClient(blocked),
         ListBlockedClients(blocked),
+    )
+
+
+def _team_handlers(
+    keys: PostgresKeys,
+    teams: PostgresTeams,
+    audit: PostgresAudit,
+    of_grants: GrantOperations,
+    signed: Checkpoints,
+) -> dict[str, object]:
     make = MakeKey(_now, secrets.token_bytes)
     of_keys = KeyOperations(ListKeys(keys, teams), RotateKey(teams, make, _now), RevokeKey(teams, _now))
     of_teams = TeamOperations(CreateTeam(teams, _now), UpdateTeam(teams, _now), ListTeams(teams))
@@ -248,7 +258,8 @@ def _team_handlers(
             of_grants,
             CreateApiKey(teams, make),
             read_audit=ReadAudit(audit),
-            verify_audit=VerifyAudit(audit),
+            verify_audit=VerifyAudit(audit, signed),
+            read_checkpoints=ReadCheckpoints(signed.log, signed.keys),
         ),
     }
 
@@ -282,14 +293,37 @@ def _passport_keys(settings: AuthSettings) -> FilePassportKeys:
         raise SystemExit(f"The configuration cannot be used:\n  {error}") from None
 
 
+def _audit_keys(settings: AuthSettings) -> FileAuditKeys | None:
+    if settings.audit_key_file is None:
+        get_logger().warning("audit_not_signed")
+        return None
+    try:
+        return FileAuditKeys.load(settings.audit_key_file, may_create=not settings.is_production)
+    except UnusableAuditKeyError as error:
+        raise SystemExit(f"The configuration cannot be used:\n  {error}") from None
+
+
+def _checkpoint_signing(settings: AuthSettings, log: CheckpointLog, keys: FileAuditKeys) -> SignCheckpoints:
+    copies = settings.audit_checkpoint_file
+    return SignCheckpoints(
+        log,
+        keys,
+        _now,
+        timedelta(days=settings.audit_retention_days),
+        CheckpointFile(copies) if copies is not None else None,
+    )
+
+
 def _token_check(
     settings: AuthSettings,
     environment: EnvironmentSecrets,
     teams: PostgresTeams,
+    rights: PostgresRevokedRights,
     stack: contextlib.AsyncExitStack,
 ) -> CheckToken | None:
     if not settings.modes.any_takes_tokens:
         return None
+    refuse_revoked = RefuseRevoked(rights, settings.token_rules.leeway_s)
     if not settings.auth_jwt_jwks_url:
         return CheckToken(environment, settings.token_rules, teams, refuse_revoked, _now)
     # Imported only when used: an HTTP client in every process that fetches nothing would be a waste.
@@ -304,6 +338,7 @@ def _foreign_token_check(
     settings: AuthSettings,
     environment: EnvironmentSecrets,
     teams: PostgresTeams,
+    rights: PostgresRevokedRights,
     stack: contextlib.AsyncExitStack,
 ) -> CheckForeignToken | None:
     if not settings.has_introspection:
@@ -318,13 +353,12 @@ def _foreign_token_check(
         settings.introspection_secret,
     )
     stack.push_async_callback(endpoint.close)
-    rights: PostgresRevokedRights,
     return CheckForeignToken(
         introspect=endpoint,
         rules=replace(settings.introspection_rules, leeway_s=settings.auth_jwt_leeway_s),
         team_id=settings.mcp_oauth_team_id,
-    refuse_revoked = RefuseRevoked(rights, settings.token_rules.leeway_s)
         teams=teams,
+        refuse_revoked=RefuseRevoked(rights, settings.auth_jwt_leeway_s),
         environment=environment,
         own_secrets=environment,
         clock=_now,
@@ -333,5 +367,3 @@ def _foreign_token_check(
 
 def _now() -> datetime:
     return datetime.now(UTC)
-    rights: PostgresRevokedRights,
-        refuse_revoked=RefuseRevoked(rights, settings.auth_jwt_leeway_s),

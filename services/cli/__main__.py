@@ -113,7 +113,21 @@ def _add_audit(commands: argparse._SubParsersAction) -> None:  # type: ignore[ty
     )
     parser.add_argument("--team", default="", help="id of a team; default: all, the system's own included")
     parser.add_argument("--data-dir", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="copies of checkpoints that were kept elsewhere, which must still be there; - for stdin",
+    )
     parser.set_defaults(run=_verify_audit)
+    parser = verbs.add_parser("checkpoints", help="write the signed checkpoints, to be kept elsewhere")
+    parser.add_argument("--newest", action="store_true", help="only the last one")
+    parser.add_argument(
+        "--after", type=int, default=0, metavar="NUMBER", help="only those with a higher number"
+    )
+    parser.add_argument("--keys", action="store_true", help="the public keys that verify them, instead")
+    parser.add_argument("--output", type=Path, help="file to write; default: standard output")
+    parser.add_argument("--data-dir", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
+    parser.set_defaults(run=_export_checkpoints)
     parser = verbs.add_parser("export", help="write a log as JSON lines, oldest event first")
     parser.add_argument(
         "--team", default="", help="id of a team; default: what belongs to none, such as unknown credentials"
@@ -180,7 +194,16 @@ async def _import_mailbox(options: argparse.Namespace) -> int:
 async def _verify_audit(options: argparse.Namespace) -> int:
     from services.cli.audit import verify_audit
 
-    return await verify_audit(options.data_dir, options.team)
+    return await verify_audit(options.data_dir, options.team, options.checkpoint)
+
+
+async def _export_checkpoints(options: argparse.Namespace) -> int:
+    from services.cli.audit import export_audit, lines_of_checkpoints
+
+    lines = lines_of_checkpoints(
+        options.data_dir, options.after, newest_only=options.newest, keys=options.keys
+    )
+    return await export_audit(lines, options.output)
 
 
 async def _export_audit(options: argparse.Namespace) -> int:

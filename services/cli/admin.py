@@ -52,6 +52,15 @@ class Operator:
             async for chain in auth.VerifyAudit(auth_pb2.VerifyAuditRequest(team_id=team_id)):
                 yield chain
 
+    async def checkpoints(
+        self, after: int = 0, *, newest_only: bool = False
+    ) -> AsyncIterator[auth_pb2.ExportCheckpointsResponse]:
+        """Read the signed checkpoints of the audit log; the first answer holds the keys that verify them."""
+        wanted = auth_pb2.ExportCheckpointsRequest(after_number=after, newest_only=newest_only)
+        async with self.auth() as auth:
+            async for answer in auth.ExportCheckpoints(wanted):
+                yield answer
+
     @contextlib.asynccontextmanager
     async def auth(self) -> AsyncIterator[Any]:
         """Ask auth: gives a stub of AuthAdminService. Raises Failure with what auth says."""

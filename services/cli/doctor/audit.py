@@ -1,22 +1,34 @@
-"""Audit: the chains hold, whoever serves can only append, and nothing waits to be recorded."""
+"""Audit: the chains hold and are signed, who serves can only append, and nothing waits to be recorded."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from protos.auth.v1 import auth_pb2
+from services.cli.audit import problem_of
 from services.cli.doctor.findings import Finding, Status, judged, skipped
 from services.cli.doctor.isolation import connected
 from services.cli.doctor.target import Target
+from services.common.audit_checkpoint import checkpoint_of
+from services.common.signed_note import BadNoteError, UnknownKeyError, VerifierKey, open_note
 
 _FORBIDDEN: Final = {
     "audit_events": ("UPDATE", "DELETE", "TRUNCATE"),
     "audit_heads": ("INSERT", "UPDATE", "DELETE", "TRUNCATE"),
+    "audit_checkpoints": ("UPDATE", "DELETE", "TRUNCATE"),
+    "audit_checkpoint_heads": ("UPDATE", "DELETE", "TRUNCATE"),
 }
+_SILENT: Final = timedelta(hours=2)
+"""Auth signs hourly when nothing happens."""
 _LATE_S: Final = 300
 
 
 async def probe(target: Target) -> AsyncIterator[Finding]:
-    """Verify all chains, then look at rights and at the outbox."""
+    """Verify all chains, forge a checkpoint, then look at rights and at the outbox."""
     yield await _chains(target)
+    newest = [each async for each in target.operator.checkpoints(newest_only=True)]
+    yield judge_checkpoints(newest, datetime.now(UTC))
     urls = target.databases.get("auth")
     if urls is None or not urls.app:
         yield skipped("audit.append-only", "the auth database is not known")
@@ -33,10 +45,38 @@ async def _chains(target: Target) -> Finding:
     events = chains = 0
     problems = []
     async for chain in target.operator.verify_audit():
-        events, chains = events + chain.event_count, chains + 1
+        events, chains = events + chain.event_count, chains + (not chain.HasField("checkpoints"))
         if not chain.intact:
-            problems.append(f"team {chain.team_id}: event {chain.broken_sequence} {chain.problem.lower()}")
+            problems.append(problem_of(chain))
     return judged("audit.chain", problems, f"{events} events in {chains} chains are as they were written")
+
+
+def judge_checkpoints(answers: Sequence[auth_pb2.ExportCheckpointsResponse], now: datetime) -> Finding:
+    """Judge the newest checkpoint: it is young, its signature holds, and holds for no other text."""
+    name = "audit.checkpoints"
+    keys = [VerifierKey.parse(key) for answer in answers for key in answer.verifier_keys]
+    note = next((answer.note for answer in answers if answer.note), "")
+    if not keys:
+        why = "heads are not signed: who owns the schema can rewrite the log unseen; set AUDIT_KEY_FILE"
+        return Finding(name, Status.WARN, why)
+    if not note:
+        return Finding(name, Status.FAIL, "there is no checkpoint")
+    if not _is_genuine(note, keys):
+        return Finding(name, Status.FAIL, "the newest checkpoint is not what one of the keys signed")
+    checkpoint = checkpoint_of(note)
+    forged = replace(checkpoint, number=checkpoint.number + 1).text + note.removeprefix(checkpoint.text)
+    problems = ["a forged checkpoint is taken for genuine"] if _is_genuine(forged, keys) else []
+    if now - checkpoint.at > _SILENT:
+        problems.append(f"auth signs no more: the last checkpoint is of {checkpoint.at:%Y-%m-%dT%H:%MZ}")
+    fine = f"checkpoint {checkpoint.number} is signed, over {checkpoint.chain_count} chains"
+    return judged(name, problems, fine)
+
+
+def _is_genuine(note: str, keys: Sequence[VerifierKey]) -> bool:
+    try:
+        return open_note(note, keys)[0] == checkpoint_of(note).text
+    except (BadNoteError, UnknownKeyError, ValueError):
+        return False
 
 
 async def append_only(app_url: str) -> Finding:
