@@ -12,7 +12,7 @@ from services.common.telemetry import get_logger
 def refused(error: AppError, path: str) -> web.Response:
     """Answer what could not be read, or what failed outside of every middleware."""
     del path  # nothing of the request is told again
-    status = error.status if isinstance(error, HttpError) else error.mapped.http_status
+    status = error.status.value if isinstance(error, HttpError) else error.mapped.http_status
     request_id = secrets.token_hex(8)
     get_logger().info("oauth_request", route="unreadable", status=status, request_id=request_id)
     code = "server_error" if error.kind is Kind.INTERNAL else "invalid_request"
