@@ -68,8 +68,9 @@ def test_a_good_system_passes_whole_and_twice(system: RunningSystem) -> None:
         told = {name: result["status"] for name, result in results.items()}
         assert {
             "isolation.edge", "limiter.rest", "revocation.edges", "tls.auth", "tls.mail_core", "audit.chain",
-            "audit.append-only", "audit.checkpoints", "secrets.master-keys", "secrets.sealed", "secrets.files",
-            "egress.guard", "settings.production-refuses", "migrations.auth.head", "migrations.mail.head",
+            "audit.append-only", "audit.checkpoints", "secrets.master-keys", "secrets.sealed",
+            "secrets.files", "egress.guard", "settings.production-refuses", "migrations.auth.head",
+            "migrations.mail.head",
             "signing-keys.passports", "signing-keys.checkpoints",
         } <= {name for name, status in told.items() if status == "pass"}  # fmt: skip
     _left_nothing(system)

@@ -55,20 +55,24 @@ class FileAuditKeys:
         return cls(file, clock)
 
     def sign(self, text: str) -> str:
-        """Make the signed note of a text."""
-        return sign_note(text, KEY_NAME, _private_of(self._signer()))
+        """Make the signed note of a text. Raises UnusableAuditKeyError when all keys have ended."""
+        private = next((key.private for key in self._signers() if key.private is not None), None)
+        if private is None:
+            raise UnusableAuditKeyError("AUDIT_KEY_FILE holds no key that may sign now.")
+        return sign_note(text, KEY_NAME, private)
 
     def public(self) -> tuple[CheckpointKey, ...]:
         """Give the public keys, those that sign no more as well."""
-        return tuple(_checkpoint_key(key) for key in self._watched.current())
+        return tuple(_checkpoint_key(key) for key in self._watched.refresh())
 
     @property
     def signing_id(self) -> str:
-        """Name the key that signs."""
-        return thumbprint(self._signer().public)
+        """Name the key that signs, or would if it had not ended."""
+        return thumbprint((self._signers() or self._watched.current())[0].public)
 
-    def _signer(self) -> _Key:
-        return _signers(self._watched.current(), self._clock())[0]
+    def _signers(self) -> tuple[_Key, ...]:
+        # Each use looks at the file: it is seldom, and what a replica signs with a dropped key is refused.
+        return _signers(self._watched.refresh(), self._clock())
 
     def _read(self, file: Path) -> tuple[_Key, ...]:
         keys = _read(file)
@@ -78,16 +82,9 @@ class FileAuditKeys:
 
 
 def _signers(keys: tuple[_Key, ...], now_s: float) -> tuple[_Key, ...]:
-    """The one that signs first. One that has ended goes on when the file was left to itself for too long."""
+    """Give the keys that may sign now, the one that does first."""
     private = tuple(key for key in keys if key.private is not None)
-    places = signer_first([key.dated for key in private], now_s)
-    return tuple(private[place] for place in places)
-
-
-def _private_of(key: _Key) -> Ed25519PrivateKey:
-    if key.private is None:
-        raise RuntimeError("only private keys sign")
-    return key.private
+    return tuple(private[place] for place in signer_first([key.dated for key in private], now_s))
 
 
 def _checkpoint_key(key: _Key) -> CheckpointKey:
