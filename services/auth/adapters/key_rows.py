@@ -1,5 +1,6 @@
 """How an API key is written in a row of `api_keys`, and read from it."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -12,6 +13,11 @@ KEY_COLUMNS: Final = """
     k.label_prefix, k.mailbox_ids::text[] AS mailbox_ids, k.created_at, k.expires_at, k.revoked_at,
     k.last_used_at, k.creator, k.replaced_by::text
 """
+KEY_NAMES: Final = (
+    "id", "team_id", "team_name", "label", "key_hash", "scopes", "read_only", "label_prefix", "mailbox_ids",
+    "created_at", "expires_at", "revoked_at", "last_used_at", "creator", "replaced_by",
+)  # fmt: skip
+"""What `KEY_COLUMNS` gives, in its order."""
 KEYS_AND_TEAMS: Final = "api_keys k JOIN teams t ON t.id = k.team_id"
 ADD_KEY: Final = sa.text("""
     INSERT INTO api_keys (id, team_id, label, key_hash, scopes, read_only, label_prefix, mailbox_ids,
@@ -21,7 +27,7 @@ ADD_KEY: Final = sa.text("""
 """)
 
 
-def key_of(row: sa.RowMapping) -> ApiKey:
+def key_of(row: sa.RowMapping | Mapping[str, Any]) -> ApiKey:
     """Read a key."""
     return ApiKey(
         id=row["id"],

@@ -6,7 +6,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from services.auth.adapters.key_rows import KEY_COLUMNS, KEYS_AND_TEAMS, key_of
+from services.auth.adapters.key_rows import KEY_COLUMNS, KEY_NAMES, KEYS_AND_TEAMS, key_of
 from services.auth.domain.api_key import USE_NOTED_EVERY, ApiKey
 from services.auth.domain.paging import Page
 from services.common.database import Database
@@ -14,7 +14,10 @@ from services.common.database import Database
 PRESENTED_HASH_SETTING: Final = "mailwarden.presented_key_hash"
 """A transaction with this setting sees the one key that has this hash (hex), and its team's name."""
 
-_FIND: Final = sa.text(f"SELECT {KEY_COLUMNS} FROM {KEYS_AND_TEAMS} WHERE k.key_hash = :key_hash")  # noqa: S608  our constants
+_FIND: Final = f"""
+    SELECT {KEY_COLUMNS} FROM {KEYS_AND_TEAMS}
+    WHERE k.key_hash = decode(current_setting('{PRESENTED_HASH_SETTING}'), 'hex')
+"""  # noqa: S608  our constants
 _LIST: Final = sa.text(f"""
     SELECT {KEY_COLUMNS} FROM {KEYS_AND_TEAMS}
     WHERE k.team_id = :team_id
@@ -40,9 +43,8 @@ class PostgresKeys:
 
     async def find(self, key_hash: bytes) -> ApiKey | None:
         """Give the one key with this hash, also when it is revoked or expired."""
-        async with self._database.transaction({PRESENTED_HASH_SETTING: key_hash.hex()}) as connection:
-            row = (await connection.execute(_FIND, {"key_hash": key_hash})).mappings().one_or_none()
-        return None if row is None else key_of(row)
+        rows = await self._database.glance({PRESENTED_HASH_SETTING: key_hash.hex()}, _FIND)
+        return key_of(dict(zip(KEY_NAMES, rows[0], strict=True))) if rows else None
 
     async def list(self, team_id: str, page: Page) -> Sequence[ApiKey]:
         """Give a team's keys, newest first, one more than the page holds when there are more."""

@@ -16,7 +16,7 @@ from services.auth.domain.api_key import ApiKey
 from services.auth.domain.paging import Page
 from services.auth.domain.team import DEFAULT_TEAM_ID, Team, team_not_found
 from services.common.audit import AuditEvent
-from services.common.database import Database
+from services.common.database import TEAM_SETTING, Database
 from services.common.errors import AppError
 from services.common.telemetry import get_logger
 
@@ -24,7 +24,7 @@ ACROSS_TEAMS_SETTING: Final = "mailwarden.across_teams"
 """A transaction with this setting reads one table of all teams: `teams` or `revocations`."""
 
 _COLUMNS: Final = "id::text, name, plan, created_at, disabled_at"
-_TEAM: Final = sa.text(f"SELECT {_COLUMNS} FROM teams WHERE id = :id")  # noqa: S608  our constant
+_TEAM: Final = f"SELECT {_COLUMNS} FROM teams WHERE id = current_setting('{TEAM_SETTING}')::uuid"  # noqa: S608  our constants
 # Weak enough for rows that refer to the team: who revokes a grant holds the log of revocations and then
 # refers to the team, so a lock against that would have each wait for the other.
 _LOCKED: Final = sa.text(
@@ -109,11 +109,10 @@ class PostgresTeams:
 
     async def get(self, team_id: str) -> Team:
         """Give a team. Raises AppError NOT_FOUND TEAM_NOT_FOUND."""
-        async with self._database.team(team_id) as connection:
-            row = (await connection.execute(_TEAM, {"id": team_id})).one_or_none()
-        if row is None:
+        rows = await self._database.glance({TEAM_SETTING: team_id}, _TEAM)
+        if not rows:
             raise team_not_found()
-        return Team(*row)
+        return Team(*rows[0])
 
     async def list(self, page: Page) -> Sequence[Team]:
         """Give the teams, oldest first, one more than the page holds when there are more."""

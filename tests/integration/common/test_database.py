@@ -68,3 +68,37 @@ async def test_lost_connection_is_reported_once_and_replaced(
             pass
     async with database.team(TEAM) as connection:
         assert await setting(connection) == TEAM
+
+
+async def test_a_glance_sees_what_a_transaction_with_its_settings_would_and_leaves_none_behind(
+    database: Database,
+) -> None:
+    """One message, one transaction, the rows of its query alone."""
+    query = "SELECT current_setting('mailwarden.team_id'), n FROM generate_series(1, 2) AS n"
+    assert await database.glance({TEAM_SETTING: TEAM}, query) == [(TEAM, 1), (TEAM, 2)]
+    assert await database.glance({}, "SELECT 1 WHERE false") == []
+    async with database.transaction({}) as connection:
+        assert await setting(connection) == ""
+
+
+async def test_a_glance_that_fails_leaves_a_connection_that_works(database: Database) -> None:
+    """A mistake of ours is no outage, and the only connection of the pool is not spoiled."""
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        await database.glance({TEAM_SETTING: TEAM}, "SELECT * FROM nowhere")
+    assert await database.glance({}, "SELECT coalesce(current_setting('mailwarden.team_id', true), '')") == [
+        ("",)
+    ]
+    with pytest.raises(ValueError, match="cannot be set"):
+        await database.glance({TEAM_SETTING: "x'"}, "SELECT 1")
+
+
+async def test_a_glance_on_a_lost_connection_is_reported_once(
+    database: Database, databases: Databases
+) -> None:
+    """As a transaction on one is."""
+    [(pid,)] = await database.glance({}, "SELECT pg_backend_pid()")
+    async with await psycopg.AsyncConnection.connect(databases.admin_url, autocommit=True) as admin:
+        await admin.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+    with pytest.raises(AppError, match="DATABASE_DOWN"):
+        await database.glance({}, "SELECT 1")
+    assert await database.glance({}, "SELECT 1") == [(1,)]
