@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -76,123 +76,198 @@ SERVICE: Final = "auth"
 _PROBE_TIMEOUT_S: Final = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What an operator keeps in files, read again when they change."""
+
+    passport_keys: FilePassportKeys
+    audit_keys: FileAuditKeys | None
+    environment: EnvironmentSecrets
+
+    @classmethod
+    def of(cls, settings: AuthSettings) -> "Files":
+        """Read them. Raises SystemExit for a bad key file."""
+        return cls(_passport_keys(settings), _audit_keys(settings), EnvironmentSecrets(settings))
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What auth keeps: one database, by what is asked of it."""
+
+    database: Database
+    audit: PostgresAudit
+    keys: PostgresKeys
+    teams: PostgresTeams
+    revocations: PostgresRevocations
+    grants: PostgresGrants
+    rights: PostgresRevokedRights
+
+    @classmethod
+    def of(cls, settings: AuthSettings, pace: Pace) -> "Stores":
+        """Make them. No connection is opened yet; `pace` hears of every event of the audit log."""
+        database = Database(settings.database_url, pool_size=settings.database_pool_size)
+        audit = PostgresAudit(database, pace.note)
+        return cls(
+            database=database,
+            audit=audit,
+            keys=PostgresKeys(database),
+            teams=PostgresTeams(database, audit),
+            revocations=PostgresRevocations(database, settings.database_url),
+            grants=PostgresGrants(database, audit),
+            rights=PostgresRevokedRights(database, audit),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Groundwork:
+    """What everything else of auth stands on."""
+
+    settings: AuthSettings
+    files: Files
+    stores: Stores
+    notes: RefusalNotes
+    check_api_key: CheckApiKey
+
+    @classmethod
+    def of(cls, settings: AuthSettings, files: Files, stores: Stores) -> "Groundwork":
+        """Lay it."""
+        check_api_key = CheckApiKey(files.environment, stores.keys, stores.teams, _now)
+        return cls(settings, files, stores, RefusalNotes(stores.audit.append), check_api_key)
+
+
 @contextlib.asynccontextmanager
 async def built(settings: AuthSettings) -> AsyncIterator[Built]:
     """Build auth and close what it opened. Nothing listens yet. Raises SystemExit for a bad key file."""
-    passport_keys, audit_keys = _passport_keys(settings), _audit_keys(settings)
+    files, pace = Files.of(settings), Pace(settings.audit_checkpoint_s)
     get_logger().info("configured", **describe(settings))
     async with contextlib.AsyncExitStack() as stack:
-        database = Database(settings.database_url, pool_size=settings.database_pool_size)
-        stack.push_async_callback(database.close)
-        pace = Pace(settings.audit_checkpoint_s)
-        audit = PostgresAudit(database, pace.note)
-        signed = Checkpoints(PostgresCheckpoints(database), audit_keys)
-        keys, teams = PostgresKeys(database), PostgresTeams(database, audit)
-        revocations = PostgresRevocations(database, settings.database_url)
-        await stack.enter_async_context(revocations.listening())
-        revoked = RevokedSubjects()
-        following = RevocationFollower(
-            lambda cursor: told_from(revocations, read_cursor(cursor)), revoked
-        ).following()
-        await stack.enter_async_context(following)
-        environment = EnvironmentSecrets(settings)
-        await stack.enter_async_context(_revoking_removed(environment, revocations, audit))
-        check_api_key = CheckApiKey(environment, keys, teams, _now)
-        notes, grants = RefusalNotes(audit.append), PostgresGrants(database, audit)
-        rights = PostgresRevokedRights(database, audit)
-        in_use = {"passports": lambda: passport_keys.public[0].id}
-        if audit_keys is not None:
-            sign = _checkpoint_signing(settings, signed.log, audit_keys)
-            signed = replace(signed, seen=lambda: sign.seen)
-            in_use["checkpoints"] = lambda: audit_keys.signing_id
-            await stack.enter_async_context(signing(sign, pace))
-        await stack.enter_async_context(audit_upkeep(notes, Retention(audit, settings.audit_retention_days)))
-        await notes.note(configured(SERVICE, settings))
-        await stack.enter_async_context(removing_ended(RemoveEnded(PostgresEnded(database))))
-        oauth = await _oauth(
-            settings,
-            stack,
-            database=database,
-            teams=teams,
-            audit=audit,
-            notes=notes,
-            grants=grants,
-            check_api_key=check_api_key,
-            environment=environment,
-        )
-        if oauth is not None:
-            in_use["access_tokens"] = oauth.signing_key_id
-        await stack.enter_async_context(recording_key_changes(SERVICE, in_use, notes.note))
-        issue = IssuePassport(
-            modes=settings.modes,
-            check_api_key=check_api_key,
-            check_token=_token_check(settings, environment, teams, rights, stack),
-            passport_keys=passport_keys,
-            clock=_now,
-            check_access_token=oauth.check if oauth is not None else None,
-            check_foreign_token=_foreign_token_check(settings, environment, teams, rights, stack),
-        )
-        revoke_token = _revoke_token(settings, teams, rights, grants, oauth)
-        verifier = PassportVerifier(SERVICE, passport_keys.find, revoked)
-        dispatcher = Dispatcher(SERVICE, verifier, _denials(notes))
-        handlers = {
-            "AuthService": AuthServicer(
-                issue,
-                passport_keys,
-                teams,
-                revocations,
-                NoteRefusal(keys, notes),
-                CheckRight(revocations, _now),
-            ),
-            "AuditService": AuditServicer(
-                ReadAudit(audit), TakeOverEvents(audit, _now), settings.audit_retention_days
-            ),
-            **_team_handlers(
-                keys, teams, audit, _grant_operations(grants, teams, database, audit, revoke_token), signed
-            ),
-        }
-        services = auth_pb2.DESCRIPTOR.services_by_name
+        stores = Stores.of(settings, pace)
+        stack.push_async_callback(stores.database.close)
+        ground = Groundwork.of(settings, files, stores)
+        revoked = await stack.enter_async_context(_following_revocations(ground))
+        signed = await stack.enter_async_context(_signing_checkpoints(ground, pace))
+        await stack.enter_async_context(_upkeep(ground))
+        oauth = await _oauth(ground, stack)
+        in_use = _keys_in_use(files, oauth)
+        await stack.enter_async_context(recording_key_changes(SERVICE, in_use, ground.notes.note))
+        verifier = PassportVerifier(SERVICE, files.passport_keys.find, revoked)
         server = GrpcServer(
-            dispatcher,
+            Dispatcher(SERVICE, verifier, _denials(ground.notes)),
             TlsFiles.of(settings),
-            [Service(services[name], handler) for name, handler in handlers.items()],
+            _services(ground, _issuing(ground, oauth, stack), oauth, signed),
         )
-        addresses = {}
-        if oauth is not None:
-            serving = oauth_serving(oauth, *split_address(settings.oauth_listen), settings.drain_s)
-            host, _ = split_address(settings.oauth_listen)
-            addresses["oauth"] = join_address(host, await stack.enter_async_context(serving))
-        yield Built(server, lambda: _is_ready(teams), revocations.close, addresses)
+        addresses = await _serve_oauth(settings, oauth, stack)
+        yield Built(server, lambda: _is_ready(stores.teams), stores.revocations.close, addresses)
 
 
-async def _oauth(
-    settings: AuthSettings,
-    stack: contextlib.AsyncExitStack,
-    *,
-    database: Database,
-    teams: PostgresTeams,
-    audit: PostgresAudit,
-    notes: RefusalNotes,
-    grants: PostgresGrants,
-    check_api_key: CheckApiKey,
-    environment: EnvironmentSecrets,
-) -> OAuth | None:
-    if not settings.has_oauth:
+@contextlib.asynccontextmanager
+async def _following_revocations(ground: Groundwork) -> AsyncIterator[RevokedSubjects]:
+    """Know what was revoked, and revoke what is taken out of the operator's files, until the block ends."""
+    revocations, revoked = ground.stores.revocations, RevokedSubjects()
+    follower = RevocationFollower(lambda cursor: told_from(revocations, read_cursor(cursor)), revoked)
+    async with (
+        revocations.listening(),
+        follower.following(),
+        _revoking_removed(ground.files.environment, revocations, ground.stores.audit),
+    ):
+        yield revoked
+
+
+@contextlib.asynccontextmanager
+async def _signing_checkpoints(ground: Groundwork, pace: Pace) -> AsyncIterator[Checkpoints]:
+    """Sign checkpoints of the audit log until the block ends, where there is a key for it."""
+    keys = ground.files.audit_keys
+    signed = Checkpoints(PostgresCheckpoints(ground.stores.database), keys)
+    if keys is None:
+        yield signed
+        return
+    sign = _checkpoint_signing(ground.settings, signed.log, keys)
+    async with signing(sign, pace):
+        yield replace(signed, seen=lambda: sign.seen)
+
+
+@contextlib.asynccontextmanager
+async def _upkeep(ground: Groundwork) -> AsyncIterator[None]:
+    """Write counts of refusals, and remove what has ended, until the block ends."""
+    retention = Retention(ground.stores.audit, ground.settings.audit_retention_days)
+    async with audit_upkeep(ground.notes, retention):
+        await ground.notes.note(configured(SERVICE, ground.settings))
+        async with removing_ended(RemoveEnded(PostgresEnded(ground.stores.database))):
+            yield
+
+
+def _keys_in_use(files: Files, oauth: OAuth | None) -> dict[str, Callable[[], str]]:
+    """Say which key signs, by what it is for."""
+    in_use = {"passports": lambda: files.passport_keys.public[0].id}
+    if (audit_keys := files.audit_keys) is not None:
+        in_use["checkpoints"] = lambda: audit_keys.signing_id
+    if oauth is not None:
+        in_use["access_tokens"] = oauth.signing_key_id
+    return in_use
+
+
+def _issuing(ground: Groundwork, oauth: OAuth | None, stack: contextlib.AsyncExitStack) -> IssuePassport:
+    return IssuePassport(
+        modes=ground.settings.modes,
+        check_api_key=ground.check_api_key,
+        check_token=_token_check(ground, stack),
+        passport_keys=ground.files.passport_keys,
+        clock=_now,
+        check_access_token=oauth.check if oauth is not None else None,
+        check_foreign_token=_foreign_token_check(ground, stack),
+    )
+
+
+def _services(
+    ground: Groundwork, issue: IssuePassport, oauth: OAuth | None, signed: Checkpoints
+) -> list[Service]:
+    stores = ground.stores
+    handlers = {
+        "AuthService": AuthServicer(
+            issue,
+            ground.files.passport_keys,
+            stores.teams,
+            stores.revocations,
+            NoteRefusal(stores.keys, ground.notes),
+            CheckRight(stores.revocations, _now),
+        ),
+        "AuditService": AuditServicer(
+            ReadAudit(stores.audit), TakeOverEvents(stores.audit, _now), ground.settings.audit_retention_days
+        ),
+        **_team_handlers(stores, _grant_operations(stores, _revoke_token(ground, oauth)), signed),
+    }
+    described = auth_pb2.DESCRIPTOR.services_by_name
+    return [Service(described[name], handler) for name, handler in handlers.items()]
+
+
+async def _oauth(ground: Groundwork, stack: contextlib.AsyncExitStack) -> OAuth | None:
+    if not ground.settings.has_oauth:
         return None
     # Imported only when used, as the HTTP client of JWKS is.
     from services.auth.adapters.jwks_issuer import ALGORITHMS, JwksIssuer
 
     parts = Parts(
-        database,
-        teams,
-        audit,
-        check_api_key,
-        notes,
-        grants,
-        environment,
+        ground.stores.database,
+        ground.stores.teams,
+        ground.stores.audit,
+        ground.check_api_key,
+        ground.notes,
+        ground.stores.grants,
+        ground.files.environment,
         lambda url: JwksIssuer(url, ALGORITHMS, time.monotonic),
     )
-    return await stack.enter_async_context(oauth_built(settings, parts))
+    return await stack.enter_async_context(oauth_built(ground.settings, parts))
+
+
+async def _serve_oauth(
+    settings: AuthSettings, oauth: OAuth | None, stack: contextlib.AsyncExitStack
+) -> dict[str, str]:
+    """Listen for OAuth when there is a server for it; gives where, for whoever waits for us to be ready."""
+    if oauth is None:
+        return {}
+    host, port = split_address(settings.oauth_listen)
+    bound = await stack.enter_async_context(oauth_serving(oauth, host, port, settings.drain_s))
+    return {"oauth": join_address(host, bound)}
 
 
 def _denials(notes: RefusalNotes) -> OnDenied:
@@ -204,35 +279,25 @@ def _denials(notes: RefusalNotes) -> OnDenied:
     return note
 
 
-def _revoke_token(
-    settings: AuthSettings,
-    teams: PostgresTeams,
-    rights: PostgresRevokedRights,
-    grants: PostgresGrants,
-    oauth: OAuth | None,
-) -> RevokeToken:
+def _revoke_token(ground: Groundwork, oauth: OAuth | None) -> RevokeToken:
+    settings, stores = ground.settings, ground.stores
     foreign_teams = set[str]()
     if settings.modes.any_takes_tokens:
         foreign_teams.add(DEFAULT_TEAM_ID)
     if settings.has_introspection:
         foreign_teams.add(settings.mcp_oauth_team_id)
     read_own = None if oauth is None else oauth.check.read
-    return RevokeToken(teams, rights, grants, read_own, frozenset(foreign_teams), _now)
+    return RevokeToken(stores.teams, stores.rights, stores.grants, read_own, frozenset(foreign_teams), _now)
 
 
-def _grant_operations(
-    grants: PostgresGrants,
-    teams: PostgresTeams,
-    database: Database,
-    audit: PostgresAudit,
-    revoke_token: RevokeToken,
-) -> GrantOperations:
-    blocked = PostgresBlockedClients(database, audit)
+def _grant_operations(stores: Stores, revoke_token: RevokeToken) -> GrantOperations:
+    grants, teams = stores.grants, stores.teams
+    blocked = PostgresBlockedClients(stores.database, stores.audit)
     return GrantOperations(
         ListGrants(grants, teams),
         RevokeGrant(grants, teams, _now),
         ListClients(grants, teams, _now),
-        RevokeClient(grants, PostgresClients(database, audit), teams, _now),
+        RevokeClient(grants, PostgresClients(stores.database, stores.audit), teams, _now),
         revoke_token,
         BlockClient(blocked, grants, teams, _now),
         UnblockClient(blocked),
@@ -240,13 +305,8 @@ def _grant_operations(
     )
 
 
-def _team_handlers(
-    keys: PostgresKeys,
-    teams: PostgresTeams,
-    audit: PostgresAudit,
-    of_grants: GrantOperations,
-    signed: Checkpoints,
-) -> dict[str, object]:
+def _team_handlers(stores: Stores, of_grants: GrantOperations, signed: Checkpoints) -> dict[str, object]:
+    keys, teams = stores.keys, stores.teams
     make = MakeKey(_now, secrets.token_bytes)
     of_keys = KeyOperations(ListKeys(keys, teams), RotateKey(teams, make, _now), RevokeKey(teams, _now))
     of_teams = TeamOperations(CreateTeam(teams, _now), UpdateTeam(teams, _now), ListTeams(teams))
@@ -257,8 +317,8 @@ def _team_handlers(
             of_keys,
             of_grants,
             CreateApiKey(teams, make),
-            read_audit=ReadAudit(audit),
-            verify_audit=VerifyAudit(audit, signed),
+            read_audit=ReadAudit(stores.audit),
+            verify_audit=VerifyAudit(stores.audit, signed),
             read_checkpoints=ReadCheckpoints(signed.log, signed.keys),
         ),
     }
@@ -314,18 +374,13 @@ def _checkpoint_signing(settings: AuthSettings, log: CheckpointLog, keys: FileAu
     )
 
 
-def _token_check(
-    settings: AuthSettings,
-    environment: EnvironmentSecrets,
-    teams: PostgresTeams,
-    rights: PostgresRevokedRights,
-    stack: contextlib.AsyncExitStack,
-) -> CheckToken | None:
+def _token_check(ground: Groundwork, stack: contextlib.AsyncExitStack) -> CheckToken | None:
+    settings, teams = ground.settings, ground.stores.teams
     if not settings.modes.any_takes_tokens:
         return None
-    refuse_revoked = RefuseRevoked(rights, settings.token_rules.leeway_s)
+    refuse_revoked = RefuseRevoked(ground.stores.rights, settings.token_rules.leeway_s)
     if not settings.auth_jwt_jwks_url:
-        return CheckToken(environment, settings.token_rules, teams, refuse_revoked, _now)
+        return CheckToken(ground.files.environment, settings.token_rules, teams, refuse_revoked, _now)
     # Imported only when used: an HTTP client in every process that fetches nothing would be a waste.
     from services.auth.adapters.jwks_issuer import JwksIssuer
 
@@ -334,13 +389,8 @@ def _token_check(
     return CheckToken(issuer, settings.token_rules, teams, refuse_revoked, _now)
 
 
-def _foreign_token_check(
-    settings: AuthSettings,
-    environment: EnvironmentSecrets,
-    teams: PostgresTeams,
-    rights: PostgresRevokedRights,
-    stack: contextlib.AsyncExitStack,
-) -> CheckForeignToken | None:
+def _foreign_token_check(ground: Groundwork, stack: contextlib.AsyncExitStack) -> CheckForeignToken | None:
+    settings, environment = ground.settings, ground.files.environment
     if not settings.has_introspection:
         return None
     # Imported only when used, as the HTTP client of JWKS is.
@@ -357,8 +407,8 @@ def _foreign_token_check(
         introspect=endpoint,
         rules=replace(settings.introspection_rules, leeway_s=settings.auth_jwt_leeway_s),
         team_id=settings.mcp_oauth_team_id,
-        teams=teams,
-        refuse_revoked=RefuseRevoked(rights, settings.auth_jwt_leeway_s),
+        teams=ground.stores.teams,
+        refuse_revoked=RefuseRevoked(ground.stores.rights, settings.auth_jwt_leeway_s),
         environment=environment,
         own_secrets=environment,
         clock=_now,
