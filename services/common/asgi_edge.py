@@ -124,9 +124,11 @@ class EdgeMiddleware:
         held = admission.caller.scopes if admission.caller else ()
         challenge = self._resource.challenge(error, held=held)
         problem = problem_of(error, request_id=admission.request_id, instance=path, challenge=challenge)
-        headers = _raw({**problem.headers, "Content-Type": CONTENT_TYPE})
+        body = orjson.dumps(problem.body)
+        own = {"Content-Type": CONTENT_TYPE, "Content-Length": str(len(body))}
+        headers = _raw({**problem.headers, **own})
         await answer({"type": "http.response.start", "status": problem.status, "headers": headers})
-        await answer({"type": "http.response.body", "body": orjson.dumps(problem.body)})
+        await answer({"type": "http.response.body", "body": body})
 
 
 async def _permit(answer: "_Answer", headers: Mapping[str, str]) -> None:
