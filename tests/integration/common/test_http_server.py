@@ -1,6 +1,7 @@
 """The HTTP server of the ASGI edges, on a real socket."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -85,3 +86,32 @@ async def test_a_taken_port_is_an_error_at_once(app: App) -> None:
     app.may_end.set()
     async with first.serving(app):
         pass
+
+
+@pytest.mark.promise("input.slow")
+async def test_an_answer_that_is_not_read_is_cut_off() -> None:
+    """A reader that stops reading must not hold an answer, and who makes it, for ever."""
+    has_ended = asyncio.Event()
+
+    async def talkative(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await App()(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for more in (True, True, False):
+            await send({"type": "http.response.body", "body": b"a" * 16 * 1024 * 1024, "more_body": more})
+        has_ended.set()
+
+    server = HttpServer("127.0.0.1:0", drain_s=1, write_s=0.5)
+    async with asyncio.timeout(20), server.serving(talkative):
+        host, _, port = server.address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port), limit=1_024)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        await has_ended.wait()
+        read = 0
+        with contextlib.suppress(ConnectionError):
+            while part := await reader.read(1_000_000):
+                read += len(part)
+        assert read < 3 * 16 * 1024 * 1024
+        writer.close()
