@@ -24,6 +24,7 @@ from services.common.context import Call, entered
 from services.common.errors import AppError
 from services.common.grpc_client import Channel
 from services.common.tls import TlsFiles
+from tests.fakes.transit_host import TOKEN, serving_transit
 from tests.system import ROOT, RunningSystem, running_system
 
 AVAILABILITY: Final = {"start_time": "2026-03-10T09:00:00Z", "end_time": "2026-03-10T10:00:00Z"}
@@ -222,6 +223,31 @@ def test_a_replica_whose_keys_do_not_fit_does_not_start_and_says_which(
     assert "MASTER_KEY_FILE lacks" in answer.stderr
     assert needed in answer.stderr
     assert "AAAA" not in answer.stderr
+
+
+@pytest.mark.promise("secrets.rotation")
+async def test_a_core_with_a_key_service_holds_its_keys_beside_the_files(
+    system: RunningSystem, tmp_path: Path
+) -> None:
+    """By its settings alone. The first replica has no such key, so nothing is sealed under it yet."""
+    async with serving_transit(tmp_path / "vault") as host:
+        (tmp_path / "token").write_text(TOKEN)
+        settings = {
+            "MASTER_KEY_VAULT_URL": host.url,
+            "MASTER_KEY_VAULT_CA_FILE": str(host.ca_file),
+            "MASTER_KEY_VAULT_TOKEN_FILE": str(tmp_path / "token"),
+        }
+        before = await asyncio.to_thread(master_keys, system)
+        with contextlib.ExitStack() as stack:
+            # In a thread, for the service answers in this one.
+            await asyncio.to_thread(stack.enter_context, second(system, "mail_core", tmp_path, **settings))
+            async with asyncio.timeout(20):
+                while "mailwarden.v1" not in (held := await asyncio.to_thread(master_keys, system)):
+                    await asyncio.sleep(0.1)
+            assert (held["mailwarden.v1"]["replicas"], held["mailwarden.v1"]["seals"]) == (1, False)
+            assert all(held[key_id]["replicas"] == 2 for key_id in before)
+            await asyncio.to_thread(stack.close)
+        assert TOKEN not in (tmp_path / "mail_core2.log").read_text()
 
 
 class Passports:

@@ -75,11 +75,12 @@ class KeyAgreement:
 
         Raises UnfitMasterKeysError, AppError UNAVAILABLE DATABASE_DOWN, KEY_SERVICE_DOWN.
         """
-        await self._keys.refresh()
+        is_known = await self._look()
         held = self._keys.key_ids
-        async with self._database.transaction(UPKEEP) as connection:
-            canaries = await _canaries(connection)
-        await self._verify({key_id: canaries[key_id] for key_id in held if key_id in canaries})
+        if is_known:
+            async with self._database.transaction(UPKEEP) as connection:
+                canaries = await _canaries(connection)
+            await self._verify({key_id: canaries[key_id] for key_id in held if key_id in canaries})
         async with self._database.transaction(UPKEEP) as connection:
             # Alone: nobody joins between our choice and its record.
             await connection.execute(_LOCK)
@@ -121,6 +122,20 @@ class KeyAgreement:
         async with self._database.transaction(UPKEEP) as connection:
             mine = master_key_holders.c.replica == self._replica
             await connection.execute(sa.delete(master_key_holders).where(mine))
+
+    async def _look(self) -> bool:
+        """Look which keys there are; False when a service does not say, after it has said so once.
+
+        We are still there then, with the keys that we had: others must not take us for dead.
+        """
+        try:
+            await self._keys.refresh()
+        except AppError as error:
+            if not self._said:
+                raise
+            get_logger().warning("master_keys_not_looked_at", reason=error.reason)
+            return False
+        return True
 
     async def _verify(self, canaries: Mapping[str, bytes]) -> None:
         """See that our keys are the right ones. A service is asked for all at once, while no lock is held."""

@@ -143,8 +143,12 @@ async def test_while_the_service_is_away_work_waits_and_nothing_is_called_unread
         await world.run_all(is_last_try=False)
     assert caught.value.reason == "KEY_SERVICE_DOWN"
     assert (await world.operation(queued)).state is OperationState.QUEUED
+    # The replica is still there, so that no other goes on to a key that it has not.
+    assert await sealed.agreement.agree() == "mailwarden.v1"
+    assert [holder.seals_under for holder in await sealed.values.holders()] == ["mailwarden.v1"]
+    late = KeyAgreement(world.database, KeyRing([transit]))
     with pytest.raises(AppError) as caught:
-        await sealed.agreement.agree()
+        await late.agree()
     assert caught.value.reason == "KEY_SERVICE_DOWN"
     assert world.one_click.posted == []
     host.is_sealed = False
