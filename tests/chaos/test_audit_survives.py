@@ -61,9 +61,14 @@ async def test_the_log_survives_kills_of_both_backends(tmp_path: Path) -> None:
         assert [e["sequence"] for e in events] == list(range(1, len(events) + 1))
         verified = await asyncio.to_thread(mailwarden, system, "audit", "verify")
         assert verified.returncode == 0, verified.stdout + verified.stderr
+        copy = await _roll_back(system, tmp_path / "copies")
+        rolled_back = await asyncio.to_thread(mailwarden, system, "audit", "verify", "--checkpoint", copy)
+        assert rolled_back.returncode == 1, rolled_back.stdout
+        assert "copy" in rolled_back.stdout
+        assert "the database was rolled back" in rolled_back.stdout
         await _tamper(system)
         found = await asyncio.to_thread(mailwarden, system, "audit", "verify")
-        assert (found.returncode, "sequence 2: changed" in found.stdout) == (1, True), found.stdout
+        assert (found.returncode, "event 2 was changed" in found.stdout) == (1, True), found.stdout
 
 
 async def _ask_while_auth_is_dead(system: RunningSystem) -> list[str]:
@@ -81,9 +86,26 @@ async def _ask_while_auth_is_dead(system: RunningSystem) -> list[str]:
     return asked
 
 
+async def _roll_back(system: RunningSystem, copy: Path) -> str:
+    """Keep copies elsewhere, then take the last checkpoints away, as an older backup would."""
+    made = await asyncio.to_thread(mailwarden, system, "audit", "checkpoints", "--output", str(copy))
+    assert made.returncode == 0, made.stderr
+    await _as_owner(
+        system,
+        "DELETE FROM audit_checkpoint_heads WHERE number >= (SELECT max(number) - 1 FROM audit_checkpoints)",
+        "DELETE FROM audit_checkpoints WHERE number >= (SELECT max(number) - 1 FROM audit_checkpoints)",
+    )
+    return str(copy)
+
+
 async def _tamper(system: RunningSystem) -> None:
+    await _as_owner(system, "UPDATE audit_events SET actor = 'nobody' WHERE sequence = 2")
+
+
+async def _as_owner(system: RunningSystem, *statements: str) -> None:
     folder = DataFolder.prepare(system.data_dir)
     password = Credentials(folder.secrets / "database.json").passwords()["postgres"]
     url = Cluster.at(folder.postgres, password).admin_url.replace("/postgres?", "/mailwarden_auth?")
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as owner:
-        await owner.execute("UPDATE audit_events SET actor = 'nobody' WHERE sequence = 2")
+        for statement in statements:
+            await owner.execute(statement.encode())

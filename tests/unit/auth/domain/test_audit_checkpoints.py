@@ -143,6 +143,14 @@ def test_what_was_seen_must_be_there(touch: Callable[[list[Row]], list[Row]], br
     assert proven(touch(rows), checkpoint_of(rows[-1].note)).broken == broken
 
 
+def test_each_checkpoint_follows_the_one_before_it() -> None:
+    """One that our own key signed at another time does not fit between the others."""
+    rows = story([((0,), 60.0), ((0, 1), 60.0), ((1,), 60.0)])
+    other = replace(checkpoint_of(rows[1].note), kept_from=START - DAYS + timedelta(seconds=1))
+    rows[1] = replace(rows[1], note=sign_note(other.text, KEY_NAME, PRIVATE))
+    assert proven(rows).broken == Broken(2, Problem.CHANGED, 2)
+
+
 def test_heads_are_what_a_shell_would_compute() -> None:
     """`sort | sha256sum` over lines of team, sequence and hash."""
     links = {"b": link(2), "a": link(11)}
