@@ -347,7 +347,7 @@ async def test_a_client_that_was_revoked_everywhere_is_unknown(replicas: Replica
 
 
 async def documented(replicas: Replicas, host: str) -> tuple[str, str]:
-    """Somebody allowed something to a client that a document describes: the document's address, and a code."""
+    """Somebody allowed something to a client that a document describes: that address, and a code."""
     world = replicas.world
     client, key = (await world.register())["client_id"], await world.key()
     code, address = await world.code(client, key), f"https://{host}/client.json"
