@@ -4,7 +4,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -225,6 +225,21 @@ async def test_the_role_that_serves_may_add_and_no_more(world: AuditWorld) -> No
         assert heads.scalar_one() == 1
 
 
+async def test_the_role_that_serves_cannot_make_retention_take_what_is_young(world: AuditWorld) -> None:
+    """Not even with a checkpoint of its own that says to be old."""
+    world.clock.now = datetime.now(UTC)
+    await world.record(A)
+    async with world.database.transaction({"mailwarden.audit_checkpoints": "on"}) as connection:
+        await connection.execute(
+            sa.text("INSERT INTO audit_checkpoints VALUES (9, now() - interval '400 days', now(), 'old')")
+        )
+        await connection.execute(
+            sa.text("INSERT INTO audit_checkpoint_heads SELECT team_id, 9, sequence, hash FROM audit_heads")
+        )
+    assert await world.log.prune(1) == (0, 0)
+    assert len(await world.log.rows(A, 0, 10)) == 3
+
+
 # --- an honest life
 
 
@@ -268,7 +283,7 @@ async def test_an_idle_log_is_still_signed_and_ends_in_time(world: AuditWorld) -
 
 
 async def test_events_that_were_recorded_with_an_old_time_stay_their_days(world: AuditWorld) -> None:
-    """Retention goes by when an event was signed; a clock that was wrong stops nothing and frees nothing."""
+    """Retention goes by when an event was signed: one that says to be old is not freed by that."""
     old, future = world.clock() - timedelta(days=300), world.clock() + timedelta(days=300)
     await world.log.append([replace(world.event(A), at=at) for at in (old, future)])
     await world.sign()
@@ -389,10 +404,10 @@ async def test_a_verification_holds_while_retention_and_signing_go_on(world: Aud
             await world.record(A)
             world.clock.forward(days=DAYS + 1)
 
-    going = asyncio.create_task(go_on())
-    while not going.done():
-        assert await world.problems() == {}
-    await going
+    async with asyncio.TaskGroup() as group:
+        going = group.create_task(go_on())
+        while not going.done():
+            assert await world.problems() == {}
     assert await world.problems() == {}
 
 
