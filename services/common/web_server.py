@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from services.common.errors import AppError, internal
@@ -91,7 +93,7 @@ class _Server(web.Server):
 class _Connection(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_cut", "_is_unreadable", "_refuse", "_write_s")
+    __slots__ = ("_body", "_cut", "_is_unreadable", "_refuse", "_write_s")
 
     def __init__(self, *args: Any, refuse: Refuse, write_s: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -99,6 +101,21 @@ class _Connection(RequestHandler):
         self._write_s = write_s
         self._cut: asyncio.TimerHandle | None = None
         self._is_unreadable = False
+        self._body: StreamReader = EMPTY_PAYLOAD
+        """Of the newest request that is not answered yet."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what arrived. A body that breaks its framing fails; aiohttp would wait for the rest."""
+        super().data_received(data)
+        if not self._messages:
+            return
+        newest, body = self._messages[-1]
+        if isinstance(newest, RawRequestMessage):
+            self._body = body
+        elif not self._body.is_eof():
+            self._messages.pop()  # one answer is enough: that of the request whose body it is
+            self._is_unreadable = True
+            self._body.set_exception(web.RequestPayloadError())
 
     def pause_writing(self) -> None:
         """The client does not read what we write: wait, but not for ever."""
@@ -134,6 +151,9 @@ class _Connection(RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send an answer. If it is the last, a client that still sends gets the time to see it."""
+        self._body = EMPTY_PAYLOAD
+        if self._is_unreadable:
+            resp.force_close()
         finished = await super().finish_response(request, resp, start_time)
         client_is_sending = self._is_unreadable or not request.content.is_eof()
         if client_is_sending and not resp.keep_alive and isinstance(self.transport, asyncio.Transport):

@@ -210,16 +210,25 @@ async def test_what_is_not_http_gets_the_doors_own_error(
             assert b"xxxx" not in told.body, name
 
 
+@pytest.mark.parametrize("how", ["at once", "in pieces"])
 @pytest.mark.parametrize("door", DOORS)
 async def test_a_body_that_breaks_its_framing_is_refused(
-    door: str, folder: Path, request: pytest.FixtureRequest
+    door: str, how: str, folder: Path, request: pytest.FixtureRequest
 ) -> None:
-    """After the request has begun: one answer, typed, and the end."""
-    async with opened(door, folder, request) as opening:
-        raw = await exchange(opening, [opening.head("Transfer-Encoding: chunked"), b"xxxx\r\n" * 3])
+    """After the request has begun: one answer, typed, at once, and the end."""
+    async with opened(door, folder, request) as opening, asyncio.timeout(BOUND_S):
+        reader, writer = await asyncio.open_connection(opening.host, opening.port)
+        begun = opening.head("Transfer-Encoding: chunked", "Expect: 100-continue") + b"1\r\n{\r\n"
+        writer.write(begun)
+        if how == "in pieces":
+            await reader.readuntil(b"100 Continue\r\n\r\n")  # the body is waited for
+        writer.write(b"xxxx\r\n" * 3)
+        raw = (await reader.read()).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+        writer.close()
     told = Told.of(raw)
     assert raw.count(b"HTTP/1.") == 1
     assert told.status == 400
+    assert told.is_last
     assert json.loads(told.body)
     assert b"xxxx" not in told.body
 
