@@ -74,6 +74,16 @@ PROMISES: Final = (
         "revocation.work", "What a revoked credential had asked for is cancelled where it stands.", REVOCATION
     ),
     Promise(
+        "revocation.tokens",
+        "A token of another issuer, or all of a person of its, is revoked here, whatever the issuer says.",
+        REVOCATION,
+    ),
+    Promise(
+        "revocation.blocked",
+        "A client that is blocked, by its address or its host, gets nothing more and loses what it has.",
+        REVOCATION,
+    ),
+    Promise(
         "revocation.grants",
         "What a person allowed, they and their team can take back at any time.",
         REVOCATION,
