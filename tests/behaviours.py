@@ -95,7 +95,7 @@ PROMISES: Final = (
     ),
     Promise("rights.pages", "A page reads what was opened to its origin, and never with cookies.", RIGHTS),
     Promise("rights.redirects", "No answer goes to a place that its client did not name before.", RIGHTS),
-    Promise("secrets.sealed", "A sealed secret opens for its team and its key alone.", SECRETS),
+    Promise("secrets.sealed", "A sealed secret opens for its team, its row and its key alone.", SECRETS),
     Promise("secrets.rotation", "Master keys rotate online; no kill, race or replica loses one.", SECRETS),
     Promise("secrets.at-rest", "No database holds a key, a token or a grant in the clear.", SECRETS),
     Promise("secrets.logs", "No log line holds a credential, wherever it came in.", SECRETS),

@@ -58,6 +58,8 @@ async def _keys(target: Target) -> Finding:
     waiting += [f"replicas seal under {', '.join(sorted(sealing))}"] if len(sealing) > 1 else []
     if older := sum(key.older_form_count for key in found.keys):
         waiting.append(f"{older} values are not bound to their row: run `mailwarden secrets rotate`")
+    unneeded = [key.key_id for key in found.keys if not key.value_count and key.key_id not in sealing]
+    waiting += [f"nothing needs {key_id}: run `mailwarden secrets retire {key_id}`" for key_id in unneeded]
     values = sum(key.value_count for key in found.keys)
     names = ", ".join(sorted(sealing))
     fine = f"{len(found.holders)} replicas seal under {names}; {values} values, none under an old key"

@@ -121,6 +121,7 @@ def older_form(answer: mail_pb2.GetMasterKeysResponse) -> mail_pb2.GetMasterKeys
         (holding(("k1",), k1=3), Status.PASS, "3 values"),
         (holding(("k2", "k1"), k1=3, k2=1), Status.WARN, "mailwarden secrets reseal"),
         (holding(("k2", "k1"), ("k1", "k2"), k1=1, k2=1), Status.WARN, "seal under k1, k2"),
+        (holding(("k2", "k1"), k1=0, k2=4), Status.WARN, "mailwarden secrets retire k1"),
         (older_form(holding(("k1",), k1=3)), Status.WARN, "3 values are not bound to their row"),
         (holding(("k2", "k1"), ("k2",), k1=3), Status.FAIL, "1 replicas lack k1"),
         (holding(), Status.FAIL, "no replica"),
