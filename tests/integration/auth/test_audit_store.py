@@ -64,11 +64,12 @@ class World:
         async with self.owner.cursor() as cursor:
             await cursor.execute("SELECT set_config('mailwarden.team_id', %s, false)", (self.team_id,))
             await cursor.execute("ALTER TABLE audit_events DISABLE TRIGGER ALL")
-            await cursor.execute(statement, {"team": self.team_id, **values})
+            await cursor.execute(statement.encode(), {"team": self.team_id, **values})
             await cursor.execute("ALTER TABLE audit_events ENABLE TRIGGER ALL")
 
     async def verdict(self) -> Verdict:
-        [verdict] = [verdict async for verdict in self.verify(self.team_id)]
+        [verdict] = [each async for each in self.verify(self.team_id)]
+        assert isinstance(verdict, Verdict)
         return verdict
 
     async def found(self) -> tuple[int, str] | None:
