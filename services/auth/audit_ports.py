@@ -114,8 +114,8 @@ class CheckpointLog(Protocol):
         """Give what these checkpoints name: number, team, place; after 0, for each team the last of them."""
         ...
 
-    async def named(self, team_id: str, until: int) -> list[Named]:
-        """Give what checkpoints name of one chain, in their order."""
+    async def named(self, team_id: str, first: int, until: int) -> list[Named]:
+        """Give what these checkpoints name of one chain, in their order, from what the first says of it."""
         ...
 
 

@@ -61,9 +61,13 @@ _HEADS: Final = sa.text("""
     SELECT number, team_id::text, sequence, hash FROM audit_checkpoint_heads
     WHERE number > :after AND number <= :until ORDER BY number
 """)
+# Of what stands up to the first checkpoint only the last is signed by it: an older row is nobody's word.
 _NAMED: Final = sa.text("""
     SELECT number, sequence, hash FROM audit_checkpoint_heads
-    WHERE team_id = :team_id AND number <= :until ORDER BY number
+    WHERE team_id = :team_id AND number <= :until AND number >= coalesce(
+        (SELECT max(number) FROM audit_checkpoint_heads WHERE team_id = :team_id AND number <= :first),
+        :first)
+    ORDER BY number
 """)
 
 
@@ -112,10 +116,11 @@ class PostgresCheckpoints:
             rows = (await connection.execute(query, values)).all()
         return [(row.number, row.team_id, Link(row.sequence, bytes(row.hash))) for row in rows]
 
-    async def named(self, team_id: str, until: int) -> list[Named]:
-        """Give what checkpoints name of one chain, in their order."""
+    async def named(self, team_id: str, first: int, until: int) -> list[Named]:
+        """Give what these checkpoints name of one chain, in their order, from what the first says of it."""
+        values = {"team_id": team_id, "first": first, "until": until}
         async with self._database.transaction(_SETTINGS) as connection:
-            rows = (await connection.execute(_NAMED, {"team_id": team_id, "until": until})).all()
+            rows = (await connection.execute(_NAMED, values)).all()
         return [Named(row.number, Link(row.sequence, bytes(row.hash))) for row in rows]
 
 

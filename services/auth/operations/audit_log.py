@@ -173,9 +173,9 @@ class VerifyAudit:
                 return Verdict(team_id, verifier.count, broken, verifier.signed), proof
 
     async def _begun(self, team_id: str, anchor: Link, proof: Proof) -> Verifier:
-        if self.checkpoints is None or proof.newest is None:
+        if self.checkpoints is None or proof.first is None or proof.newest is None:
             return Verifier(anchor)
-        named = await self.checkpoints.log.named(team_id, proof.newest.number)
+        named = await self.checkpoints.log.named(team_id, proof.first.number, proof.newest.number)
         verifier = Verifier(anchor, named)
         verifier.broken = verifier.broken or proof.anchor_problem(anchor, named)
         return verifier

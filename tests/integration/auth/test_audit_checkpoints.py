@@ -118,6 +118,31 @@ async def test_an_anchor_that_retention_did_not_set_is_found(world: AuditWorld) 
     assert (await world.problems())[A] == (7, "ANCHOR_MOVED", 5)
 
 
+@pytest.mark.promise("audit.signed")
+async def test_an_anchor_that_only_a_row_beside_the_checkpoints_names_is_found(world: AuditWorld) -> None:
+    """Where retention has been, a row of before the first checkpoint is part of nothing that is signed."""
+    await world.record(A)
+    world.clock.forward(days=DAYS + 1)
+    await world.record(A)
+    assert await world.prune() == 3
+    await world.record(A)
+    assert await world.problems() == {}
+    await world.tamper(
+        """
+        INSERT INTO audit_checkpoint_heads (team_id, number, sequence, hash)
+        SELECT team_id, 0, sequence, hash FROM audit_events WHERE team_id = %(team)s AND sequence = 8
+        """,
+        """
+        UPDATE audit_heads SET anchor_sequence = 8, anchor_hash = (
+            SELECT hash FROM audit_events WHERE team_id = %(team)s AND sequence = 8)
+        WHERE team_id = %(team)s
+        """,
+        "DELETE FROM audit_events WHERE team_id = %(team)s AND sequence <= 8",
+        team=A,
+    )
+    assert await world.problems() == {A: (8, "ANCHOR_MOVED", 4)}
+
+
 async def test_a_checkpoint_that_was_moved_into_the_past_lets_nothing_go(world: AuditWorld) -> None:
     """The columns beside a note are for retention alone: what it then cuts is found by the notes."""
     await three_rounds(world)
