@@ -18,8 +18,6 @@ KEEP_DAYS: Final = 366
 MAX_KEEP_DAYS: Final = 3_660
 # JWS and JWE in compact form (RFC 7515 §7.1, RFC 7516 §7.1): what a reader sees, and what proves it.
 _COMPACT: Final = re.compile(r"(([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)(?:\.[A-Za-z0-9_-]*){0,2})\.[A-Za-z0-9_-]*")
-_MAX_TIME_S: Final = 253_402_300_799.0
-"""The last second of the year 9999."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +71,12 @@ def remembered_until(text: str, now: datetime, keep: timedelta) -> datetime:
     """
     compact = _COMPACT.fullmatch(text)
     ends = _json(compact[3]).get("exp") if compact is not None else None
-    if isinstance(ends, bool) or not isinstance(ends, int | float) or not 0 <= ends <= _MAX_TIME_S:
+    if isinstance(ends, bool) or not isinstance(ends, int | float) or not ends >= 0:
         return now + keep
-    # A day more than it says, for whatever leeway and clock there may be.
-    stated = datetime.fromtimestamp(ends, now.tzinfo) + timedelta(days=1)
-    return min(max(stated, now + timedelta(days=1)), now + timedelta(days=MAX_KEEP_DAYS))
+    # A day more than it says, for whatever leeway and clock there may be. "Never" is written as any far time.
+    a_day, latest = timedelta(days=1), now + timedelta(days=MAX_KEEP_DAYS)
+    stated = datetime.fromtimestamp(min(ends, latest.timestamp()), now.tzinfo)
+    return min(max(stated, now) + a_day, latest)
 
 
 def _json(segment: str) -> Mapping[str, Any]:
