@@ -12,7 +12,7 @@ from services.cli.doctor.findings import Finding, Status, judged, skipped
 from services.cli.doctor.target import Target
 from services.cli.environment import ROOT
 
-_START_S: Final = 30.0
+_START_S: Final = 90.0
 _LOCAL: Final = frozenset({"", "localhost", "127.0.0.1", "::1"})
 _URLS: Final = ("PUBLIC_URL", "MCP_RESOURCE_SERVER_URL", "OAUTH_ISSUER", "OIDC_ISSUER", "AUTH_JWT_JWKS_URL")
 _SECRETS: Final = ("AGENT_API_KEY", "AUTH_JWT_SECRET", "AUTH_JWT_SECRET_PREVIOUS")
@@ -117,7 +117,8 @@ async def _refuses() -> Finding:
     except TimeoutError:
         process.kill()
         await process.wait()
-        return Finding(name, Status.FAIL, "a mail core with EGRESS_ALLOW starts in production")
+        evidence = f"a mail core with EGRESS_ALLOW was not refused in production within {_START_S:.0f} s"
+        return Finding(name, Status.FAIL, evidence)
     if process.returncode and b"EGRESS_ALLOW" in said:
         return Finding(name, Status.PASS, "a mail core with EGRESS_ALLOW does not start in production")
     return Finding(name, Status.FAIL, "a mail core with EGRESS_ALLOW is not refused for it in production")
