@@ -16,7 +16,7 @@ from tests.fakes.grpc_backends import Backends
 from tests.integration.edge_mcp.harness import TOOL_NAMES, Edge, Gate, headers_of, request
 
 ROOT = Path(__file__).parents[3]
-START_S = 20.0
+START_S = 60.0
 
 
 @asynccontextmanager
