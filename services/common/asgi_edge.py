@@ -96,6 +96,7 @@ class EdgeMiddleware:
         self, scope: Scope, receive: Receive, answer: "_Answer", headers: Headers, admission: Admission
     ) -> None:
         try:
+            _check_framing(headers)
             shared = self._shared(scope["path"])
             if shared is not None and is_preflight(scope["method"], headers):
                 await admission.count_openly()
@@ -138,6 +139,12 @@ async def _permit(answer: "_Answer", headers: Mapping[str, str]) -> None:
 
 def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
+def _check_framing(headers: Headers) -> None:
+    # Where a body ends must not depend on who reads it; a proxy may have gone by the other (RFC 9112 §6.3).
+    if "content-length" in headers and "transfer-encoding" in headers:
+        raise HttpError(400, "HTTP_MALFORMED", "Two framings of one body.", headers={"Connection": "close"})
 
 
 def _peer(scope: Scope) -> Peer:

@@ -151,7 +151,8 @@ class _Connection(RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send an answer. If it is the last, a client that still sends gets the time to see it."""
-        self._body = EMPTY_PAYLOAD
+        if self._body is request.content:  # else it is that of a request that came behind this one
+            self._body = EMPTY_PAYLOAD
         if self._is_unreadable:
             resp.force_close()
         finished = await super().finish_response(request, resp, start_time)

@@ -233,6 +233,38 @@ async def test_a_body_that_breaks_its_framing_is_refused(
     assert b"xxxx" not in told.body
 
 
+@pytest.mark.parametrize("door", DOORS)
+async def test_a_body_behind_another_request_is_watched_too(
+    door: str, folder: Path, request: pytest.FixtureRequest
+) -> None:
+    """The answer to the first request, sent in one go with the head of the second, ends nothing."""
+    async with opened(door, folder, request) as opening, asyncio.timeout(BOUND_S):
+        reader, writer = await asyncio.open_connection(opening.host, opening.port)
+        second = opening.head("Transfer-Encoding: chunked", "Expect: 100-continue")
+        writer.write(opening.head("Content-Length: 2") + b"{}" + second)
+        await reader.readuntil(b"100 Continue\r\n\r\n")  # the first is answered, a body is waited for
+        writer.write(b"xxxx\r\n" * 3)
+        told = Told.of(await reader.read())
+        writer.close()
+    assert told.status == 400
+    assert told.is_last
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_a_body_of_two_framings_is_refused_and_nothing_behind_it_is_read(
+    door: str, folder: Path, request: pytest.FixtureRequest
+) -> None:
+    """A proxy that goes by the other one would take what follows for the request of somebody else."""
+    async with opened(door, folder, request) as opening:
+        doubtful = opening.head("Content-Length: 5", "Transfer-Encoding: chunked") + b"0\r\n\r\n"
+        raw = await exchange(opening, [doubtful + opening.head("Content-Length: 2") + b"{}"])
+    told = Told.of(raw)
+    assert raw.count(b"HTTP/1.") == 1
+    assert told.status == 400
+    assert told.is_last
+    _is_typed(told, "HTTP_MALFORMED")
+
+
 @pytest.mark.promise("input.slow")
 @pytest.mark.parametrize("how", ["silent", "half a head", "half a second head"])
 @pytest.mark.parametrize("door", EDGES)
