@@ -50,6 +50,10 @@ class AuditLog(Audit, Protocol):
         """Give the anchor and the head of a chain."""
         ...
 
+    async def beyond(self, team_id: str) -> int:
+        """Give the first event behind the head, which no one recorded; 0: there is none."""
+        ...
+
     async def rows(self, team_id: str, after: int, until: int) -> list[Kept]:
         """Give a stretch of a chain, at most one batch of it."""
         ...

@@ -26,6 +26,7 @@ _CHAIN: Final = {
     "CHANGED": "was changed",
     "MISSING": "is missing",
     "REORDERED": "stands in another's place",
+    "ADDED": "stands behind the end of its chain: it was put there by hand",
     "REWRITTEN": "is not the one that checkpoint {checkpoint} names: the chain was written anew up to here",
     "CUT": "is missing, and all after it: checkpoint {checkpoint} names a later one",
     "REMOVED": "is missing, and the whole chain: checkpoint {checkpoint} knows of it",
@@ -120,7 +121,8 @@ async def _contradictions(operator: Operator, copies: Sequence[str]) -> list[str
         if answer.verifier_keys:
             keys = [VerifierKey.parse(key) for key in answer.verifier_keys]
         elif answer.note:
-            kept[checkpoint_of(answer.note).number] = answer.note
+            with contextlib.suppress(ValueError):  # what is no checkpoint any more was told of already
+                kept[checkpoint_of(answer.note).number] = answer.note
     for place, note in enumerate(copies, 1):
         try:
             wanted.setdefault(Checkpoint.parse(open_note(note, keys)[0]).number, []).append(note)

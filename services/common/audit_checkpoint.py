@@ -38,7 +38,7 @@ _TEXT: Final = re.compile(
     r"previous ([0-9a-f]{64})\n",
     re.ASCII,
 )
-_NOTE: Final = re.compile(re.escape(_FORMAT) + r"\n(?:[a-z][^\n]*\n)+\n(?:— [^\n]+\n)+")
+_NOTE: Final = re.compile(re.escape(_FORMAT) + r"\n(?:[a-z-]+ [^\n]+\n)+\n(?:— [^\n]+\n)+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,11 @@ _SELECT: Final = """
 _HEAD: Final = sa.text(
     "SELECT sequence, hash, anchor_sequence, anchor_hash FROM audit_heads WHERE team_id = :team_id"
 )
+# One statement sees one moment: an event and the head that it moves are both there, or neither is.
+_BEYOND: Final = sa.text("""
+    SELECT coalesce(min(e.sequence), 0) FROM audit_heads h
+    JOIN audit_events e ON e.team_id = h.team_id AND e.sequence > h.sequence WHERE h.team_id = :team_id
+""")
 _TEAMS: Final = sa.text("SELECT audit_teams()::text")
 _PRUNE: Final = sa.text("SELECT event_count, team_count FROM audit_prune(:days)")
 _TEAM_NOW: Final = sa.text("SELECT coalesce(current_setting(:name, true), '')")
@@ -117,6 +122,11 @@ class PostgresAudit:
         if row is None:
             return Link(), Link()
         return Link(row.anchor_sequence, bytes(row.anchor_hash)), Link(row.sequence, bytes(row.hash))
+
+    async def beyond(self, team_id: str) -> int:
+        """Give the first event behind the head, which no one recorded; 0: there is none."""
+        async with self._database.team(team_id) as connection:
+            return int((await connection.execute(_BEYOND, {"team_id": team_id})).scalar_one())
 
     async def rows(self, team_id: str, after: int, until: int) -> list[Kept]:
         """Give a stretch of a chain, at most one batch of it."""

@@ -33,6 +33,8 @@ class Problem(StrEnum):
     CHANGED = "CHANGED"
     MISSING = "MISSING"
     REORDERED = "REORDERED"
+    ADDED = "ADDED"
+    """An event stands behind the end of its chain."""
     REWRITTEN = "REWRITTEN"
     """The chain fits together, and is another than a checkpoint names."""
     CUT = "CUT"

@@ -163,7 +163,7 @@ class VerifyAudit:
             if head.sequence == 0 and team_id in set(proof.heads):
                 verifier.broken = Broken(1, Problem.REMOVED, proof.newest.number if proof.newest else 0)
             await self._walk(team_id, verifier, head)
-            broken = verifier.end(head)
+            broken = verifier.end(head) or await self._beyond(team_id)
             if broken is not None and broken.problem is Problem.ANCHOR_MOVED and anchor != known:
                 # Retention may have cut by a checkpoint that was signed since: a newer proof knows it.
                 known, proof = anchor, await self._proof()
@@ -171,6 +171,10 @@ class VerifyAudit:
             # Retention may have moved the anchor on while we walked: then what is gone was to go.
             if broken is None or (await self.log.ends(team_id))[0] == anchor:
                 return Verdict(team_id, verifier.count, broken, verifier.signed), proof
+
+    async def _beyond(self, team_id: str) -> Broken | None:
+        sequence = await self.log.beyond(team_id)
+        return Broken(sequence, Problem.ADDED) if sequence else None
 
     async def _begun(self, team_id: str, anchor: Link, proof: Proof) -> Verifier:
         if self.checkpoints is None or proof.first is None or proof.newest is None:

@@ -24,6 +24,13 @@ from tests.postgres import Databases
 
 NOW = datetime.now(UTC)
 SWAP = "swap"
+ADD = """
+    INSERT INTO audit_events (team_id, sequence, id, event_time, action, resource, actor, credential, edge,
+                              request_id, outcome, reason, facts, hash)
+    SELECT team_id, 7, gen_random_uuid(), event_time, action, resource, actor, credential, edge, request_id,
+           outcome, reason, facts, hash
+    FROM audit_events WHERE team_id = %(team)s AND sequence = 1
+"""
 SHIFT = "UPDATE audit_events SET event_time = event_time + interval '1 us'"
 SHIFT_A_MICROSECOND = SHIFT + " WHERE team_id = %(team)s AND sequence = 5"
 
@@ -160,11 +167,12 @@ async def test_recording_leaves_the_transaction_as_it_was(world: World) -> None:
         ("DELETE FROM audit_events WHERE team_id = %(team)s AND sequence >= 4", (4, "MISSING")),
         ("DELETE FROM audit_events WHERE team_id = %(team)s", (1, "MISSING")),
         (SWAP, (2, "REORDERED")),
+        (ADD, (7, "ADDED")),
         ("UPDATE audit_heads SET sequence = 4 WHERE team_id = %(team)s", (4, "CHANGED")),
     ],
 )
 async def test_a_tampered_row_is_named(world: World, statement: str, place: tuple[int, str]) -> None:
-    """Changed, removed, reordered, cut off: by the very owner of the table."""
+    """Changed, removed, reordered, cut off, put behind the end: by the very owner of the table."""
     await world.append(5)
     await (_swap(world) if statement == SWAP else world.tamper(statement))
     assert await world.found() == place

@@ -1,5 +1,6 @@
 """Copies of checkpoints against the database, the doctor on the newest, and rotation of their keys."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from protos.auth.v1 import auth_pb2
-from services.cli.audit import contradictions_of, problem_of
+from services.cli.audit import contradictions_of, problem_of, verify_audit
 from services.cli.doctor.audit import judge_checkpoints
 from services.cli.doctor.findings import Status
 from services.cli.failure import Failure
@@ -48,6 +49,34 @@ def test_a_copy_that_is_not_there_any_more_is_told(
     assert (problems == []) if said is None else (len(problems) == 1 and said in problems[0])
 
 
+class TamperedAuth:
+    """Answers as auth does whose newest checkpoint somebody wrote over."""
+
+    async def verify_audit(self, team_id: str) -> AsyncIterator[auth_pb2.VerifyAuditResponse]:
+        assert team_id == ""
+        yield auth_pb2.VerifyAuditResponse(
+            problem="FORGED", broken_checkpoint=2, checkpoints=auth_pb2.CheckpointsState(count=1)
+        )
+
+    async def checkpoints(self, after: int) -> AsyncIterator[auth_pb2.ExportCheckpointsResponse]:
+        for answer in found(note(1), "<html>"):
+            yield answer
+
+
+async def test_copies_are_compared_with_a_database_that_holds_no_checkpoint_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What stands in its place is told of, whatever it is."""
+    monkeypatch.setattr("services.cli.audit.find_operator", lambda *_: TamperedAuth())
+    copies = tmp_path / "copies"
+    copies.write_text(note(1) + "\n" + note(2))
+    assert await verify_audit(tmp_path, "", str(copies)) == 1
+    told = capsys.readouterr().out
+    assert "checkpoint 2 is not what its key signed" in told
+    assert "checkpoint 2 of the copy is not there" in told
+    assert "checkpoint 1" not in told
+
+
 def found(*notes: str, keys: tuple[str, ...] = (VERIFIER,)) -> list[auth_pb2.ExportCheckpointsResponse]:
     first = auth_pb2.ExportCheckpointsResponse(verifier_keys=keys)
     return [first, *(auth_pb2.ExportCheckpointsResponse(note=each) for each in notes)]
@@ -80,6 +109,8 @@ def test_every_problem_of_the_contract_is_told_in_words() -> None:
         )
         assert "event 3" in problem_of(answer)
         assert "checkpoint 8" in problem_of(answer)
+    added = auth_pb2.VerifyAuditResponse(team_id="t", problem="ADDED", broken_sequence=3)
+    assert "event 3 stands behind the end of its chain" in problem_of(added)
     for problem in ("CHANGED", "MISSING", "REORDERED", "FORGED", "KEY_UNKNOWN", "ROLLED_BACK"):
         answer = auth_pb2.VerifyAuditResponse(
             problem=problem, broken_checkpoint=8, checkpoints=auth_pb2.CheckpointsState()

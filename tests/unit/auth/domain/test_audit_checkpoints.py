@@ -92,6 +92,8 @@ def test_an_honest_story_is_proven_whoever_signs_when(rounds: list[tuple[list[in
     assert all(any(at - other >= HEARTBEAT for other in times) for at in idle)
     content = "other lines\n".join(row.note for row in rows)
     assert list(notes_in(content)) == [row.note for row in rows]
+    half = rows[0].note[: len(rows[0].note) // 3]  # what a full disk may leave
+    assert list(notes_in("\n".join((half, *(row.note for row in rows))))) == [row.note for row in rows]
 
 
 @given(ROUNDS.filter(lambda rounds: sum(bool(moves) for moves, _ in rounds) >= 2), st.data())
