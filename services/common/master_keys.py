@@ -5,7 +5,6 @@ refuses a marked line, so it never writes under such a key what a later release 
 """
 
 import base64
-import binascii
 import re
 import secrets
 from collections.abc import Mapping
@@ -132,12 +131,12 @@ def read_master_keys(path: Path) -> MasterKeys:
     """Read a key file. Raises ValueError when it has no usable line; the message holds no key material."""
     keys: dict[str, bytes] = {}
     from_before: set[str] = set()
-    for number, line in enumerate(path.read_text().split(), start=1):
+    for number, line in enumerate(path.read_text(errors="replace").split(), start=1):
         named = line.removesuffix(_BINDS_ROWS)
         key_id, _, encoded = named.partition(":")
         try:
             key = base64.b64decode(encoded, validate=True)
-        except binascii.Error:
+        except ValueError:
             key = b""
         if not _KEY_ID.fullmatch(key_id) or len(key) != KEY_BYTES:
             raise ValueError(f"{path}: line {number} must be key_id:base64 of {KEY_BYTES} bytes, then :v3")

@@ -22,7 +22,10 @@ _AEAD: Final = frozenset({"aes128-gcm96", "aes256-gcm96", "chacha20-poly1305", "
 """Types of keys that take associated data."""
 _NOT_OURS: Final = ("message authentication failed", "invalid ciphertext", "disallowed by policy")
 """What the engine says of a ciphertext that it will never open, with status 400 or, of some versions, 500."""
+_WRAPPED: Final = re.compile(r"[A-Za-z0-9+/]{1,1024}={0,2}")
 _MAX_KEY_ID: Final = 64
+_MAX_VERSIONS: Final = 10_000
+"""More than anybody rotates; an answer that says so is no answer."""
 
 
 class TransitKeys:
@@ -50,14 +53,17 @@ class TransitKeys:
         if not answer.is_good:
             raise key_service_down()
         found = answer.data
-        if found.get("type") not in _AEAD or found.get("derived") is not False:
+        if str(found.get("type")) not in _AEAD or found.get("derived") is not False:
             raise UnfitMasterKeysError(
                 f"the transit key {self._name} must be of an AEAD type, such as aes256-gcm96, and not derived"
             )
         newest, oldest = found.get("latest_version"), found.get("min_decryption_version")
-        if not isinstance(newest, int) or not isinstance(oldest, int) or newest < oldest:
+        if not isinstance(newest, int) or not isinstance(oldest, int):
             raise key_service_down()
-        versions = range(newest, max(oldest, 1) - 1, -1)
+        oldest = max(oldest, 1)
+        if not 0 <= newest - oldest < _MAX_VERSIONS:
+            raise key_service_down()
+        versions = range(newest, oldest - 1, -1)
         self._key_ids = tuple(f"{self._name}.v{version}" for version in versions)
 
     def holds(self, key_id: str) -> bool:
@@ -74,8 +80,10 @@ class TransitKeys:
         version = self._version(key_id)
         item = {"plaintext": _text(data_key), "associated_data": _text(context), "key_version": version}
         wrapped = await self._encrypt.ask(item)
-        if not wrapped.startswith(f"vault:v{version}:"):
-            get_logger().warning("key_service_refused", path="encrypt", problem="another version")
+        form, _, encoded = wrapped.rpartition(":")
+        if form != f"vault:v{version}" or not _WRAPPED.fullmatch(encoded):
+            # Better not sealed than sealed in what nobody opens.
+            get_logger().warning("key_service_refused", path="encrypt", problem="not of this version")
             raise key_service_down()
         return wrapped.encode("ascii")
 

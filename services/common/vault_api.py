@@ -27,7 +27,6 @@ TRIES: Final = 2
 RETRY_S: Final = 0.1
 """A second try waits for half of this to all of it, by chance: many replicas must not come back at once."""
 _OK: Final = 200
-_NO_CONTENT: Final = 204
 _DENIED: Final = 403
 _NOT_FOUND: Final = 404
 _WORTH_ANOTHER_TRY: Final = frozenset({_DENIED, 412, 429, 500, 502, 503, 504})
@@ -198,12 +197,10 @@ def _trusting(ca_file: Path | None) -> ssl.SSLContext:
 
 def _read(answered: tuple[int, bytes]) -> Answer:
     status, content = answered
-    if status == _NO_CONTENT or not content:
-        return Answer(status, {})
     try:
         document = json.loads(content)
     except ValueError:
-        # A proxy in between answers in its own words: its status is what counts.
+        # Nothing, or a proxy in between answers in its own words: the status is what counts.
         document = {}
     data = document.get("data") if isinstance(document, dict) else None
     if status == _OK and not isinstance(data, dict):

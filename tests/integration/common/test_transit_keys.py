@@ -166,7 +166,14 @@ async def test_a_version_that_we_have_not_heard_of_yet_opens(client: Client, hos
 
 
 @pytest.mark.parametrize(
-    "key", [None, TransitKey(derived=True), TransitKey(type="rsa-4096"), TransitKey(type="hmac")]
+    "key",
+    [
+        None,
+        TransitKey(derived=True),
+        TransitKey(type="rsa-4096"),
+        TransitKey(type="hmac"),
+        TransitKey(type=["a"]),  # type: ignore[arg-type]
+    ],  # type: ignore[arg-type]
 )
 async def test_a_key_that_cannot_serve_is_named_at_the_start(
     client: Client, host: TransitHost, key: TransitKey | None
@@ -211,6 +218,8 @@ async def test_a_key_that_went_away_is_an_outage_and_makes_no_new_one(
         {"raw": b'{"data": {"batch_results": [{"plaintext": 1, "ciphertext": 1}]}}'},
         {"raw": b'{"data": {"batch_results": [{"plaintext": "!", "ciphertext": "vault:v9:AAAA"}]}}'},
         {"raw": b'{"data": {"batch_results": [{"plaintext": "\\u00e9", "ciphertext": "\\u00e9"}]}}'},
+        {"raw": b'{"data": {"batch_results": [{"plaintext": "!", "ciphertext": "vault:v1:\\n"}]}}'},
+        {"raw": b'{"data": {"batch_results": [{"ciphertext": "vault:v1:%s"}]}}' % (b"A" * 2_000)},
         {"raw": b"x" * (5 * 1024 * 1024)},
     ],
     ids=str,
@@ -236,6 +245,21 @@ async def test_a_service_in_trouble_fails_closed_in_bounded_tries_and_recovers(
     assert logs
     told = json.dumps(logs, default=str) + repr(client.__dict__) + repr(client.opened[0].__dict__)
     assert not [each for each in (TOKEN, "plaintext", "vault:v") if each in told]
+
+
+@pytest.mark.parametrize("newest", ["1e9", "0", "1000000000", "1" + "0" * 40])
+async def test_a_look_that_tells_of_no_versions_is_an_outage(
+    client: Client, host: TransitHost, newest: str
+) -> None:
+    """None, or more than there can be, or nothing at all; what was known is still used."""
+    known = '"type": "aes256-gcm96", "derived": false, "min_decryption_version": 1'
+    host.raw = f'{{"data": {{{known}, "latest_version": {newest}}}}}'.encode()
+    assert await client.failure() == "KEY_SERVICE_DOWN"
+    for nothing in (b"", b"<html>"):
+        host.raw = nothing
+        assert await client.failure() == "KEY_SERVICE_DOWN"
+    host.raw = None
+    assert client.ring.key_ids == ("mailwarden.v1",)
 
 
 async def test_one_failure_is_tried_again(client: Client, host: TransitHost) -> None:

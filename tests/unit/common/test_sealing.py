@@ -286,12 +286,14 @@ GOOD = base64.b64encode(KEY).decode()
         f"k1:{GOOD}\nk1:{GOOD}:v3",  # which of the two?
         f"k1:{GOOD}:v2",  # no such mark
         f"k1:{GOOD}:v3:v3",
+        f"k1:{GOOD[:-2]}é=",
+        f"k1:{GOOD}\udcf5",  # a byte that is no UTF-8
     ],
 )
 def test_an_unusable_key_file_is_refused_without_quoting_it(tmp_path: Path, text: str) -> None:
     """The message names the file and the line, and holds no key material."""
     file = tmp_path / "keys"
-    file.write_text(text)
+    file.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ValueError, match=str(file)) as caught:
         read_master_keys(file)
     assert GOOD[:12] not in str(caught.value)
