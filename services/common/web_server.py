@@ -6,7 +6,7 @@ What never reaches a route is answered in the words of the one who serves.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
@@ -157,14 +157,15 @@ class _Connection(RequestHandler):
             resp.force_close()
         finished = await super().finish_response(request, resp, start_time)
         client_is_sending = self._is_unreadable or not request.content.is_eof()
-        if client_is_sending and not resp.keep_alive and isinstance(self.transport, asyncio.Transport):
+        if client_is_sending and not resp.keep_alive and self.transport is not None:
             self._force_close = True  # nothing more is read here
-            linger(self.transport, self)
+            linger(cast("asyncio.Transport", self.transport), self)
         return finished
 
     def _abort(self) -> None:
-        if isinstance(self.transport, asyncio.Transport):
-            self.transport.abort()
+        if self.transport is not None:
+            # No isinstance: transports of uvloop are none of asyncio's classes.
+            cast("asyncio.Transport", self.transport).abort()
 
     def _stop_waiting(self) -> None:
         if self._cut is not None:
