@@ -70,6 +70,9 @@ class Heads:
     def __len__(self) -> int:
         return len(self._teams)
 
+    def __contains__(self, team_id: object) -> bool:
+        return team_id in self._lines
+
     def __iter__(self) -> Iterator[str]:
         """Give the teams that have one."""
         return iter(self._teams)

@@ -160,7 +160,7 @@ class VerifyAudit:
         while True:
             anchor, head = await self.log.ends(team_id)
             verifier = await self._begun(team_id, anchor, proof)
-            if head.sequence == 0 and team_id in set(proof.heads):
+            if head.sequence == 0 and team_id in proof.heads:
                 verifier.broken = Broken(1, Problem.REMOVED, proof.newest.number if proof.newest else 0)
             await self._walk(team_id, verifier, head)
             broken = verifier.end(head) or await self._beyond(team_id)
