@@ -1,10 +1,12 @@
 """Fixtures that cost too much to make for every test."""
 
+import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, settings
 
 from tests.postgres import Databases, databases_in
@@ -21,6 +23,11 @@ _MAX_WORKERS: Final = 6
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: much of the time is spent waiting for processes to start."""
     return min((os.cpu_count() or 1) + 1, _MAX_WORKERS)
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The event loop that services run on, whose transports are none of asyncio's classes."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")

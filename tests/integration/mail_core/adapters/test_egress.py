@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import aiohappyeyeballs
 import pytest
 
 from services.common import egress as egress_module
@@ -344,11 +345,12 @@ async def test_a_certificate_of_an_unknown_authority_means_nothing_was_sent(pki)
 
 async def _post_through_port(egress: Egress, port: int, url: str):
     """Send what goes to port 443 of the loopback to a port that a test may listen on."""
-    original = asyncio.SelectorEventLoop.sock_connect
+    original = aiohappyeyeballs.start_connection
 
-    async def sock_connect(self, sock, address):
-        return await original(self, sock, (address[0], port if address[1] == 443 else address[1]))
+    async def start_connection(addr_infos, **options):
+        moved = [(*info[:4], (info[4][0], port if info[4][1] == 443 else info[4][1])) for info in addr_infos]
+        return await original(moved, **options)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(asyncio.SelectorEventLoop, "sock_connect", sock_connect)
+        patched.setattr(aiohappyeyeballs, "start_connection", start_connection)
         return await post(egress, url)
