@@ -155,13 +155,13 @@ def actor_of(principal: str) -> str:
 
 
 def credential_of_caller(caller: Caller) -> str:
-    """Name what a caller proved themselves with, as in `Caller.roots`."""
+    """Name what a caller proved themselves with, as in `Caller.roots` but for the team behind the @."""
     if not caller.key_id:
         return ""
     if caller.credential_kind == "api_key":
         return f"key:{caller.key_id}"
     token = next((root for root in caller.roots if root.startswith("token:")), "")
-    return token or f"token:{_tidy(caller.key_id)}"
+    return token.partition("@")[0] or f"token:{_tidy(caller.key_id)}"
 
 
 def unknown_credential(secret: str) -> str:

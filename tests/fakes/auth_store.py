@@ -9,6 +9,7 @@ from datetime import datetime
 
 from services.auth.domain.api_key import ApiKey
 from services.auth.domain.paging import Page
+from services.auth.domain.revocation import in_team
 from services.auth.domain.team import DEFAULT_TEAM_ID, Team, team_not_found
 from services.common.audit import AuditEvent
 from services.common.errors import AppError
@@ -103,7 +104,7 @@ class MemoryRevokedRights:
         self, team_id: str, subject: str, at: datetime, until: datetime, event: AuditEvent
     ) -> None:
         self.revoked[team_id, subject] = (at, until)
-        self.told.append(subject)
+        self.told.append(in_team(team_id, subject))
         self.events.append(event)
 
 

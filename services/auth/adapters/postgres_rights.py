@@ -7,6 +7,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from services.auth.audit_ports import Audit
+from services.auth.domain.revocation import in_team
 from services.common.audit import AuditEvent
 from services.common.database import Database
 
@@ -44,5 +45,5 @@ class PostgresRevokedRights:
         values = {"team_id": team_id, "subject": subject, "revoked_at": at, "expires_at": until}
         async with self._database.team(team_id) as connection:
             await connection.execute(_ADD, values)
-            await connection.execute(_TELL, {"team_id": team_id, "subject": subject})
+            await connection.execute(_TELL, {"team_id": team_id, "subject": in_team(team_id, subject)})
             await self._audit.record(connection, event)

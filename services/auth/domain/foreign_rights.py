@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from services.auth.domain.revocation import in_team
 from services.auth.domain.strict_json import read_object
 from services.common.audit import actor_of
 
@@ -35,8 +36,12 @@ class ForeignRight:
 
     @property
     def roots(self) -> frozenset[str]:
-        """What a passport hangs on that is issued for this."""
+        """What it falls with, in any team."""
         return frozenset({self.token_root, self.principal_root})
+
+    def roots_in(self, team_id: str) -> frozenset[str]:
+        """What a passport hangs on that is issued for this, in one team."""
+        return frozenset(in_team(team_id, root) for root in self.roots)
 
     def is_revoked(self, revoked_at: Mapping[str, datetime], leeway_s: float) -> bool:
         """Whether it fell to one of these revocations. The issuer's clock may differ by the leeway."""

@@ -38,6 +38,11 @@ class CaughtUp:
     cursor: int
 
 
+def in_team(team_id: str, subject: str) -> str:
+    """Name a token or a person as one team knows them: another team takes nothing from this one."""
+    return f"{subject}@{team_id}"
+
+
 def write_cursor(position: int) -> str:
     """Write a cursor. It says what it is into: a place in another list must not be taken for one in this."""
     return f"rev{position}"

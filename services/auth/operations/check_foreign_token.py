@@ -70,7 +70,7 @@ class CheckForeignToken:
             key_id=right.token_root.removeprefix("token:")[:16],
             credential_kind="access_token",
             scopes=found.scopes,
-            roots=frozenset({team_root(team.id), *right.roots}),
+            roots=frozenset({team_root(team.id), *right.roots_in(team.id)}),
             limits=team.limits,
         )
         return Authenticated(caller, found.expires_at)

@@ -43,7 +43,7 @@ class CheckToken:
             key_id=key.id,
             credential_kind="jwt",
             scopes=subject.scopes,
-            roots=frozenset({team_root(team.id), key_root(key.id), *right.roots}),
+            roots=frozenset({team_root(team.id), key_root(key.id), *right.roots_in(team.id)}),
             limits=team.limits,
         )
         return Authenticated(caller, subject.expires_at)

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.audit_ports import Audit
 from services.auth.domain.paging import Page
+from services.auth.domain.revocation import in_team
 from services.auth.oauth.adapters.postgres_clients import NAMED_SETTING
 from services.auth.oauth.domain.clients import is_registered_id
 from services.auth.oauth.domain.grants import Code, Grant, HeldClient, RefreshToken
@@ -255,7 +256,8 @@ class PostgresGrants:
         async with self._database.team(team_id) as connection:
             values = {"token_id": token_id, "team_id": team_id, "expires_at": expires_at}
             if (await connection.execute(_END_TOKEN, values)).rowcount:
-                await connection.execute(_REVOKE, {"team_id": team_id, "subject": f"token:{token_id}"})
+                subject = in_team(team_id, f"token:{token_id}")
+                await connection.execute(_REVOKE, {"team_id": team_id, "subject": subject})
                 await self._audit.record(connection, event)
 
     async def is_token_revoked(self, team_id: str, token_id: str) -> bool:

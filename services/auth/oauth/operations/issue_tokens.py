@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from services.auth.domain.revocation import in_team
 from services.auth.oauth import events
 from services.auth.oauth.domain.errors import OAuthError, invalid_client, invalid_grant, invalid_request
 from services.auth.oauth.domain.grants import (
@@ -195,7 +196,7 @@ class IssueTokens:
             expires_at=now_s + max(life_s, 0),
             id=token_id,
             team_id=owner.team_id,
-            roots=(*owner.roots, f"token:{token_id}"),
+            roots=(*owner.roots, in_team(owner.team_id, f"token:{token_id}")),
         )
 
     def _refresh_token(self) -> tuple[str, RefreshToken]:

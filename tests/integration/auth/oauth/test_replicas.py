@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import jwt
 import pytest
 import pytest_asyncio
 
@@ -436,6 +437,25 @@ async def test_another_teams_grants_to_the_same_client_stay(replicas: Replicas) 
     await revoke_client(replicas, client, key, mine)
     assert await replicas.second.refusal(bearer=mine["access_token"], resource=RESOURCE) == "TOKEN_REVOKED"
     assert await replicas.second.refusal(bearer=theirs["access_token"], resource=RESOURCE) == "ACCEPTED"
+
+
+async def test_another_team_that_knows_a_tokens_id_ends_nothing_with_it(replicas: Replicas) -> None:
+    """Neither passports that edges keep, nor work that waits: what it revokes counts in that team alone."""
+    _, key, tokens = await replicas.granted()
+    stranger = await replicas.world.key()
+    held = await replicas.first.issue(bearer=tokens["access_token"], resource=RESOURCE)
+    claims = jwt.decode(held.token, options={"verify_signature": False})
+    [token] = [root for root in claims["roots"] if root.startswith("token:")]
+    right = auth_pb2.CheckRightRequest(roots=claims["roots"])
+    right.issue_time.FromSeconds(claims["iat"])
+    core = auth_pb2_grpc.AuthServiceStub(replicas.second.channel("mail_core"))  # type: ignore[arg-type]
+    states = []
+    for team_id in (stranger.team_id, key.team_id):
+        named = auth_pb2.RevokeTokenRequest(token_id=token.partition("@")[0])
+        asked = auth_pb2.RevokeTeamTokenRequest(team_id=team_id, token=named)
+        await operator(replicas.first).RevokeTeamToken(asked)
+        states.append((await core.CheckRight(right)).state)
+    assert states == [auth_pb2.RIGHT_STATE_STANDS, auth_pb2.RIGHT_STATE_REVOKED]
 
 
 class Member:

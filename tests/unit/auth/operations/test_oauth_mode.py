@@ -11,6 +11,7 @@ from services.auth.domain.introspected import IntrospectionRules
 from services.auth.domain.modes import AuthMode, McpAuthMode, Modes
 from services.auth.domain.passport import Authenticated
 from services.auth.domain.refusals import issuer_down
+from services.auth.domain.revocation import in_team
 from services.auth.domain.team import DEFAULT_TEAM_ID
 from services.auth.operations.check_foreign_token import CheckForeignToken
 from services.auth.operations.issue_passport import IssuePassport, Presented
@@ -156,8 +157,8 @@ async def test_who_the_issuer_names_is_known_by_issuer_and_subject() -> None:
     digest = hashlib.sha256(FOREIGN.encode()).hexdigest()
     assert (caller.principal, caller.scopes) == (f"{ISSUER}#alice", {"mail:scan"})
     assert caller.team_id == DEFAULT_TEAM_ID
-    principal = principal_root(f"{ISSUER}#alice")
-    assert caller.roots == {f"team:{DEFAULT_TEAM_ID}", f"token:{digest}", principal}
+    own = {in_team(DEFAULT_TEAM_ID, root) for root in (f"token:{digest}", principal_root(f"{ISSUER}#alice"))}
+    assert caller.roots == {f"team:{DEFAULT_TEAM_ID}", *own}
     assert FOREIGN not in repr(passport)
 
 

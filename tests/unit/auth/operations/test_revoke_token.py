@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from services.auth.domain.revocation import in_team
 from services.auth.domain.team import DEFAULT_TEAM_ID, Team
 from services.auth.oauth.domain.tokens import AccessToken
 from services.auth.operations.revoke_token import Named, RevokedToken, RevokeToken
@@ -72,7 +73,7 @@ async def test_a_token_is_refused_by_its_text_and_no_other_of_the_same_person() 
     done = await revoke("token", TOKEN)
     assert await revoke.world.refusal(bearer=TOKEN) == "TOKEN_REVOKED"
     assert await revoke.world.refusal(bearer=hs256(claims(jti="another"))) == "ACCEPTED"
-    assert revoke.world.rights.told == [done.resource]
+    assert revoke.world.rights.told == [in_team(DEFAULT_TEAM_ID, done.resource)]
     assert done.until == datetime.fromtimestamp(NOW + 300, UTC) + timedelta(days=1)
 
 
