@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from services.common.answers import read_at_most
 from services.common.errors import AppError, unavailable
 from services.common.telemetry import get_logger
 from services.common.watched_files import WatchedFiles
@@ -131,7 +132,7 @@ class VaultApi:
         async with request as response:
             if "Content-Encoding" in response.headers:
                 raise ValueError("the answer is not plain JSON")
-            return response.status, await _read_at_most(response, MAX_BYTES)
+            return response.status, await read_at_most(response, MAX_BYTES)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -219,12 +220,3 @@ def _token_of(status: int, content: bytes) -> tuple[str, float]:
     if not isinstance(token, str) or not token.isascii() or not token or not isinstance(life_s, int):
         raise ValueError("the login gave no token")
     return token, float(life_s)
-
-
-async def _read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    content = bytearray()
-    async for chunk in response.content.iter_chunked(16_384):
-        content += chunk
-        if len(content) > limit:
-            raise ValueError("the answer is too long")
-    return bytes(content)

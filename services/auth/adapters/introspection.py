@@ -12,6 +12,7 @@ import aiohttp
 
 from services.auth.domain.refusals import issuer_down
 from services.auth.domain.strict_json import read_object
+from services.common.answers import read_at_most
 from services.common.context import bounded_timeout_s
 from services.common.telemetry import get_logger
 
@@ -58,7 +59,7 @@ class IntrospectionEndpoint:
                 raise ValueError("the status is not 200")
             if response.content_type != _JSON or "Content-Encoding" in response.headers:
                 raise ValueError("the answer is not plain JSON")
-            return await _read(response)
+            return await read_at_most(response, MAX_BYTES)
 
     def _time_s(self) -> float:
         left_s = bounded_timeout_s(self._timeout_s + _SPARE_S)
@@ -73,15 +74,6 @@ class IntrospectionEndpoint:
                 auto_decompress=False,
             )
         return self._session
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    content = bytearray()
-    async for chunk in response.content.iter_chunked(16_384):
-        content += chunk
-        if len(content) > MAX_BYTES:
-            raise ValueError("the answer is too long")
-    return bytes(content)
 
 
 def _basic(client_id: str, client_secret: str) -> str:

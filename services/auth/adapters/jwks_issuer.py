@@ -11,6 +11,7 @@ from typing import Any, Final
 import aiohttp
 
 from services.auth.adapters.verification_keys import BoundKey, PublishedKey, keys_of
+from services.common.answers import read_at_most
 from services.common.errors import AppError, unavailable
 from services.common.telemetry import get_logger
 
@@ -118,7 +119,7 @@ class JwksIssuer:
         async with self._open().get(self._url, allow_redirects=False) as response:
             if response.status != 200:  # noqa: PLR2004  the only status that carries a JWK Set
                 raise ValueError(f"the issuer answered {response.status}")
-            content = await _read_at_most(response, MAX_BYTES)
+            content = await read_at_most(response, MAX_BYTES)
         document = json.loads(content)
         if not isinstance(document, dict):
             raise ValueError("the issuer answered with no JWK Set")  # noqa: TRY004  bad content, not a bug
@@ -132,15 +133,6 @@ class JwksIssuer:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
-
-
-async def _read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    content = bytearray()
-    async for chunk in response.content.iter_chunked(16_384):
-        content += chunk
-        if len(content) > limit:
-            raise ValueError(f"the issuer answered with more than {limit} bytes")
-    return bytes(content)
 
 
 def _down() -> AppError:
