@@ -7,8 +7,7 @@ from typing import Annotated, Final, Protocol, Self
 
 from pydantic import Field, model_validator
 
-from services.common.errors import unavailable
-from services.common.master_keys import FileMasterKeys
+from services.common.master_keys import FileMasterKeys, OneAgreed
 from services.common.sealing import AgreedKeys, KeyMissingError, UnfitMasterKeysError
 from services.common.settings import BaseServiceSettings
 from services.common.web_address import is_identifier
@@ -80,28 +79,16 @@ class KeySource(Protocol):
         ...
 
 
-class KeyRing:
+class KeyRing(OneAgreed):
     """The keys of several sources, the preferred source first. Implements `sealing.AgreedKeys`."""
 
     def __init__(self, sources: Sequence[KeySource]) -> None:
         self._sources = tuple(sources)
-        self._agreed = ""
 
     @property
     def key_ids(self) -> tuple[str, ...]:
         """All that can be used now, the preferred first."""
         return tuple(key_id for source in self._sources for key_id in source.key_ids)
-
-    @property
-    def current_key_id(self) -> str:
-        """The key that seals: the agreed one. Raises AppError MASTER_KEY_UNSETTLED."""
-        if self._agreed not in self.key_ids:
-            raise unavailable("MASTER_KEY_UNSETTLED", "It is not settled which master key seals.")
-        return self._agreed
-
-    def seal_under(self, key_id: str) -> None:
-        """Seal under this key from now on."""
-        self._agreed = key_id
 
     async def refresh(self) -> None:
         """Look which keys there are. Raises UnfitMasterKeysError, AppError KEY_SERVICE_DOWN."""

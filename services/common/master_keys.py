@@ -71,21 +71,15 @@ class MasterKeys:
         return key
 
 
-class FileMasterKeys:
-    """The keys of a file as it is now. Implements `sealing.AgreedKeys`.
+class OneAgreed:
+    """Keys of which one seals: with several replicas it must be one that all of them hold."""
 
-    Which of them seals is told by `seal_under`: with several replicas it must be one that all of them hold.
-    """
-
-    def __init__(self, file: Path) -> None:
-        """Read the file. Raises ValueError or OSError; neither quotes it."""
-        self._watched = WatchedFiles("master_keys", [file], lambda: read_master_keys(file))
-        self._agreed = ""
+    _agreed = ""
 
     @property
     def key_ids(self) -> tuple[str, ...]:
-        """The ids in the file, the preferred first."""
-        return self._watched.current().key_ids
+        """The keys that can be used now, the preferred first."""
+        raise NotImplementedError
 
     @property
     def current_key_id(self) -> str:
@@ -97,6 +91,19 @@ class FileMasterKeys:
     def seal_under(self, key_id: str) -> None:
         """Seal under this key from now on."""
         self._agreed = key_id
+
+
+class FileMasterKeys(OneAgreed):
+    """The keys of a file as it is now. Implements `sealing.AgreedKeys`."""
+
+    def __init__(self, file: Path) -> None:
+        """Read the file. Raises ValueError or OSError; neither quotes it."""
+        self._watched = WatchedFiles("master_keys", [file], lambda: read_master_keys(file))
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids in the file, the preferred first."""
+        return self._watched.current().key_ids
 
     async def refresh(self) -> None:
         """Do nothing: each use looks at the file."""
