@@ -23,7 +23,7 @@ from services.common.context import request_id_from
 from services.common.edge import REQUEST_ID_HEADER
 from services.common.errors import AppError
 from services.common.lifecycle import join_address, split_address
-from services.common.lingering import LINGER_BYTES, linger
+from services.common.lingering import LINGER_BYTES, UnreadAnswer, linger
 from services.common.problem import CONTENT_TYPE, problem_of, unreadable
 from services.common.telemetry import get_logger
 
@@ -118,8 +118,7 @@ class _Connection(H11Protocol):
 
     def __init__(self, *args: Any, write_s: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._write_s = write_s
-        self._cut: asyncio.TimerHandle | None = None
+        self._unread = UnreadAnswer(write_s)
         self._spare_bytes = LINGER_BYTES
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -161,23 +160,18 @@ class _Connection(H11Protocol):
     def pause_writing(self) -> None:
         """The client does not read what we write: wait, but not for ever."""
         super().pause_writing()
-        self._cut = self.loop.call_later(self._write_s, self.transport.abort)
+        self._unread.begun(self.transport.abort)
 
     def resume_writing(self) -> None:
         """The client reads again."""
         super().resume_writing()
-        self._stop_waiting()
+        self._unread.ended()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
-        self._stop_waiting()
+        self._unread.ended()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
-
-    def _stop_waiting(self) -> None:
-        if self._cut is not None:
-            self._cut.cancel()
-            self._cut = None
 
     def _client_is_sending(self) -> bool:
         return self.conn.their_state in {h11.SEND_BODY, h11.ERROR}

@@ -6,6 +6,7 @@ away: a bounded amount, for a bounded time.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 LINGER_S: Final = 5.0
@@ -23,6 +24,27 @@ def linger(transport: asyncio.Transport, protocol: asyncio.BaseProtocol) -> None
         transport.write_eof()
     transport.set_protocol(_Leftovers(transport, protocol))
     transport.resume_reading()
+
+
+class UnreadAnswer:
+    """Cuts a connection off whose client leaves an answer unread for `write_s`.
+
+    `begun` and `ended` are for the `pause_writing` and `resume_writing` of its protocol.
+    """
+
+    def __init__(self, write_s: float) -> None:
+        self._write_s = write_s
+        self._cut: asyncio.TimerHandle | None = None
+
+    def begun(self, abort: Callable[[], None]) -> None:
+        """Wait for the client, but not for ever."""
+        self._cut = asyncio.get_running_loop().call_later(self._write_s, abort)
+
+    def ended(self) -> None:
+        """The client reads again, or has left."""
+        if self._cut is not None:
+            self._cut.cancel()
+            self._cut = None
 
 
 class _Leftovers(asyncio.Protocol):

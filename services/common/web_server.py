@@ -15,7 +15,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from services.common.errors import AppError, internal
-from services.common.lingering import LINGER_S, linger
+from services.common.lingering import LINGER_S, UnreadAnswer, linger
 from services.common.problem import HttpError, unreadable
 
 _TOO_MANY: Final = "Too many"
@@ -93,13 +93,12 @@ class _Server(web.Server):
 class _Connection(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_body", "_cut", "_is_unreadable", "_refuse", "_write_s")
+    __slots__ = ("_body", "_is_unreadable", "_refuse", "_unread")
 
     def __init__(self, *args: Any, refuse: Refuse, write_s: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._refuse = refuse
-        self._write_s = write_s
-        self._cut: asyncio.TimerHandle | None = None
+        self._unread = UnreadAnswer(write_s)
         self._is_unreadable = False
         self._body: StreamReader = EMPTY_PAYLOAD
         """Of the newest request that is not answered yet."""
@@ -120,16 +119,16 @@ class _Connection(RequestHandler):
     def pause_writing(self) -> None:
         """The client does not read what we write: wait, but not for ever."""
         super().pause_writing()
-        self._cut = asyncio.get_running_loop().call_later(self._write_s, self._abort)
+        self._unread.begun(self._abort)
 
     def resume_writing(self) -> None:
         """The client reads again."""
         super().resume_writing()
-        self._stop_waiting()
+        self._unread.ended()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection has ended."""
-        self._stop_waiting()
+        self._unread.ended()
         super().connection_lost(exc)
 
     def handle_error(
@@ -166,11 +165,6 @@ class _Connection(RequestHandler):
         if self.transport is not None:
             # No isinstance: transports of uvloop are none of asyncio's classes.
             cast("asyncio.Transport", self.transport).abort()
-
-    def _stop_waiting(self) -> None:
-        if self._cut is not None:
-            self._cut.cancel()
-            self._cut = None
 
 
 def _parse_error(error: BaseException | None) -> AppError:
